@@ -1,0 +1,11 @@
+"""explore: sliders that move a picture, which stays as a still picture when the kernel is gone.
+
+The sliders are ipywidgets; the picture is an ordinary output of the cell (image/png) that is
+redrawn in place. A saved notebook therefore shows it anywhere, and a live one has exactly one.
+"""
+
+from genart_lessons.explore.base import Explorer, slider
+from genart_lessons.explore.gaussians import bound, two_gaussians
+from genart_lessons.explore.latent import latent
+
+__all__ = ["Explorer", "bound", "latent", "slider", "two_gaussians"]

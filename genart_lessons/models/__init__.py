@@ -1,0 +1,21 @@
+"""The networks, their losses and their samplers: one module a family of models.
+
+``models.vae``: variational autoencoders (chapter 03). ``models.baseline``: the plain example that
+``bench`` measures them against.
+"""
+
+import importlib
+
+_FAMILIES = ("baseline", "vae")
+
+
+def __getattr__(name: str):
+    if name in _FAMILIES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(_FAMILIES)}"
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted(_FAMILIES)

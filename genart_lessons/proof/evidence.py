@@ -1,0 +1,261 @@
+"""The kinds of evidence. Each draws its points, asks the candidate, and compares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor
+
+from genart_lessons.proof.candidate import Candidate, CandidateError, NotTried
+from genart_lessons.proof.draws import Draw
+from genart_lessons.proof.equation import Equation
+from genart_lessons.proof.guard import own_noise
+from genart_lessons.proof.spelling import LatexError
+from genart_lessons.proof.verdict import Verdict
+from genart_lessons.proof.words import NEARLY, apart, at_point, describe_difference, listed
+
+SEED = 20_14  # any fixed number: verdicts must not change from one run to the next
+SINGLE = 1e-5  # what a candidate that answers in float32 may be off by
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate at one set of points, with everything that a comparison needs."""
+
+    equation: Equation
+    candidate: Candidate
+    arguments: dict[str, Tensor]
+    got: Tensor
+    single: bool = False
+
+    @property
+    def shown(self) -> dict[str, Tensor]:
+        """What a counterexample names: the function's arguments, or the formulas' symbols."""
+        if self.candidate.expr is None:
+            return self.arguments
+        formulas = [self.candidate.expr]
+        if not self.equation.typeset_only:  # or the right value could not be recomputed
+            printed = Candidate(self.equation.rhs, self.candidate.symbols, self.equation.free_index)
+            formulas.append(printed.expr or sympy.Integer(0))
+        names = {str(symbol) for formula in formulas for symbol in formula.free_symbols}
+        return {n: v for n, v in self.candidate.symbols.items() if n in names} or self.arguments
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """Equal to the reference at random float64 points.
+
+    ``example`` gives the first point, chosen to be easy to follow by hand; where the candidate is
+    wrong there, that is the counterexample. ``where`` words what the points are.
+    """
+
+    draw: Draw
+    example: dict[str, Any] = field(default_factory=dict)
+    count: int = 200
+    tolerance: float = 1e-9
+    where: str = "random points"
+    kind: str = "numeric"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        arguments = drawn(self.draw, self.count, self.example)
+        target = self.target(equation, arguments)
+        trial = try_out(equation, given, arguments)
+        complaint = shape_complaint(trial.got, target)
+        if complaint:
+            return refuse(equation, complaint, self.kind)
+        tolerance = max(self.tolerance, SINGLE if trial.single else 0)
+        error = relative_error(trial.got, target)
+        if bool((error > tolerance).any()):
+            return wrong(trial, target, error, tolerance, self.kind)
+        precision = f"float{32 if trial.single else 64}, within {tolerance:.0e}"
+        sentence = f"equal at {self.count} {self.where} ({precision})."
+        return accept(trial, sentence, self.kind, float(error.max()))
+
+    def target(self, equation: Equation, arguments: dict[str, Tensor]) -> Tensor:
+        return equation.reference(**arguments)
+
+
+@dataclass(frozen=True)
+class Gradient(Numeric):
+    """A stated derivative against the one that autograd computes from ``of``, by ``wrt``."""
+
+    of: Callable[..., Tensor] | None = None
+    wrt: str = ""
+    kind: str = "gradient"
+    where: str = "random points to the derivative by autograd"
+
+    def target(self, equation: Equation, arguments: dict[str, Tensor]) -> Tensor:
+        assert self.of is not None
+        at = arguments[self.wrt].clone().requires_grad_()
+        value = self.of(**{**arguments, self.wrt: at})
+        return torch.autograd.grad(value.sum(), at)[0]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Never above ``of``, and equal to it at the points of ``tight``: a bound of -∞ is no use.
+
+    And it is the very bound that the equation states: ``of`` itself, or min(``of``, anything), is
+    below ``of`` and touches it too.
+    """
+
+    draw: Draw
+    of: Callable[..., Tensor]
+    tight: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    of_words: str
+    tight_words: str
+    example: dict[str, Any] = field(default_factory=dict)
+    count: int = 200
+    tolerance: float = 1e-9
+    where: str = "random worlds"
+    kind: str = "bound"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        arguments = drawn(self.draw, self.count, self.example)
+        touching = self.tight(arguments)
+        trial, at_tight = (try_out(equation, given, a) for a in (arguments, touching))
+        ceiling, top = self.of(**arguments), self.of(**touching)
+        complaint = shape_complaint(trial.got, ceiling) or shape_complaint(at_tight.got, top)
+        if complaint:
+            return refuse(equation, complaint, self.kind)
+        tolerance = max(self.tolerance, SINGLE if trial.single else 0)
+        above = relative_error(trial.got.maximum(ceiling), ceiling)
+        if bool((above > tolerance).any()):
+            how = f"it lies above {self.of_words}"
+            return wrong(trial, ceiling, above, tolerance, self.kind, how)
+        gap = relative_error(at_tight.got, top)
+        if bool((gap > tolerance).any()):
+            how = f"it is not equal to {self.of_words} where {self.tight_words}"
+            return wrong(at_tight, top, gap, tolerance, self.kind, how, also=trial)
+        stated = equation.reference(**arguments)
+        error = relative_error(trial.got, stated)
+        if bool((error > tolerance).any()):
+            how = f"it is below {self.of_words} and touches it, but it is another bound than this"
+            return wrong(trial, stated, error, tolerance, self.kind, how, "this bound")
+        sentence = (
+            f"never above {self.of_words} in {self.count} {self.where}, and equal to it where "
+            f"{self.tight_words}."
+        )
+        return accept(trial, sentence, self.kind, float(error.max()))
+
+
+# -- what the kinds share --------------------------------------------------------------------------
+
+
+def drawn(draw: Draw, count: int, example: dict[str, Any]) -> dict[str, Tensor]:
+    """``count`` points, the same every time, the first of them the example."""
+    arguments = draw(torch.Generator().manual_seed(SEED), count)
+    for name, value in example.items():
+        arguments[name][0] = torch.as_tensor(value, dtype=torch.float64)
+    return arguments
+
+
+def symbol_values(equation: Equation, arguments: dict[str, Tensor]) -> dict[str, Tensor]:
+    extra = {name: make(**arguments) for name, make in equation.symbols.items()}
+    return {**arguments, **extra}
+
+
+def formula_of(equation: Equation, given: Any) -> Candidate | None:
+    """The candidate as a formula in the equation's symbols; None if it is a function."""
+    evidence = equation.evidence
+    if not isinstance(given, (str, sympy.Basic)) or not isinstance(evidence, (Numeric, Bound)):
+        return None
+    points = symbol_values(equation, drawn(evidence.draw, 2, evidence.example))
+    return Candidate(given, points, equation.free_index)
+
+
+def try_out(
+    equation: Equation, given: Any, arguments: dict[str, Tensor], keep_graph: bool = False
+) -> Trial:
+    candidate = Candidate(given, symbol_values(equation, arguments), equation.free_index)
+    with own_noise(SEED + 1):  # not SEED: its noise must differ from the noise that it is given
+        got = candidate.values(arguments)
+    single = got.dtype == torch.float32
+    got = got.to(torch.float64)
+    return Trial(equation, candidate, arguments, got if keep_graph else got.detach(), single)
+
+
+def relative_error(got: Tensor, target: Tensor) -> Tensor:
+    """Absolute below 1 and relative above; NaN counts as infinitely wrong. (P, …)."""
+    error = (got - target).abs() / target.abs().clamp(min=1.0)
+    return torch.where(got == target, 0.0, error).nan_to_num(nan=torch.inf)
+
+
+def shape_complaint(got: Tensor, target: Tensor) -> str:
+    if got.shape == target.shape:
+        return ""
+    P = target.shape[0]
+    asked = f"it was asked at {P} points at once and must answer with shape {tuple(target.shape)}"
+    if got.ndim == 0:
+        return f"it returned one number: {asked}. Sum over the last axis only (dim=-1)."
+    if got.ndim == target.ndim + 1 and got.shape[0] == P:
+        return f"it returned shape {tuple(got.shape)}: {asked}. Is a sum over dim=-1 missing?"
+    return f"it returned shape {tuple(got.shape)}: {asked}."
+
+
+def refuse(equation: Equation, sentence: str, kind: str = "") -> Verdict:
+    return Verdict(equation.id, False, equation.title, sentence, kind)
+
+
+def accept(trial: Trial, sentence: str, kind: str, worst: float) -> Verdict:
+    """The verdict on a right candidate, unless it only repeats what it should explain."""
+    equation = trial.equation
+    if _repeats_left_hand_side(trial):
+        return refuse(equation, "true, but it says nothing: it is the left-hand side again.", kind)
+    return Verdict(equation.id, True, equation.title, sentence, kind, worst=worst)
+
+
+def _repeats_left_hand_side(trial: Trial) -> bool:
+    candidate = trial.candidate
+    try:
+        left = Candidate(trial.equation.lhs, candidate.symbols, candidate.free_index).expr
+    except LatexError:
+        return False  # most of them are names, such as D_KL, that no formula may mention
+    return candidate.expr is not None and candidate.expr == left
+
+
+def wrong(
+    trial: Trial, target: Tensor, error: Tensor, tolerance: float, kind: str, how: str = "",
+    quantity: str = "", also: Trial | None = None,
+) -> Verdict:  # fmt: skip
+    """The verdict on a wrong candidate: the slip by name if it is known, and a counterexample.
+
+    ``also`` is a second trial in which a slip must show too, where points may be too special.
+
+    The counterexample is the example if the candidate is wrong there, else the first point that is
+    at least half as wrong as the worst: the worst itself may be another on another machine.
+    """
+    per_point = error.flatten(1).amax(1) if error.ndim > 1 else error
+    worst = float(per_point.max())
+    k = 0 if per_point[0] > max(tolerance, 1e-3) else int((per_point >= worst / 2).int().argmax())
+    equation, got = trial.equation, trial.got
+    mistake = known_mistake(trial, *([also] if also else []))
+    name = mistake or (how if worst > SINGLE else "") or describe_difference(got, target)
+    example = at_point(trial.shown, k)
+    sentence = name if name.endswith(".") else f"{name}."
+    if name != NEARLY:
+        given, right = apart(got[k], target[k])
+        sentence += f" At {listed(example)} it gives {given}; "
+        sentence += f"{quantity or equation.quantity} is {right}."
+    return Verdict(equation.id, False, equation.title, sentence, kind, mistake, example, worst)
+
+
+def known_mistake(*trials: Trial) -> str | None:
+    """The sentence of the near miss that gives the candidate's values at every point of each."""
+    for miss in trials[0].equation.near_misses:
+        if all(_same_values(trial, miss.candidate) for trial in trials):
+            return miss.says
+    return None
+
+
+def _same_values(trial: Trial, other: Any) -> bool:
+    try:
+        values = try_out(trial.equation, other, trial.arguments).got
+    except (CandidateError, NotTried):
+        return False
+    a, b = values[:2000], trial.got[:2000]  # an estimate has 200,000 points; so many will do
+    return values.shape == trial.got.shape and bool(
+        torch.isclose(a, b, rtol=SINGLE, atol=SINGLE, equal_nan=True).all()
+    )

@@ -1,0 +1,131 @@
+"""Proof by algebra: is the difference of a formula and what it should be identically zero?"""
+
+import functools
+from typing import Any
+
+import sympy
+import torch
+
+from genart_lessons.proof.candidate import Candidate, kind_of
+from genart_lessons.proof.equation import Definition, Equation
+from genart_lessons.proof.evaluate import as_number, outermost, runs_over_whole_axis
+from genart_lessons.proof.evidence import formula_of
+from genart_lessons.proof.guard import NoAnswer, run_limited
+
+SECONDS = 30.0  # only a fuse: what could take long is left out by its size, on every machine
+LARGEST, HIGHEST = 400, 8  # operations in a formula; power of a sum in it
+AXIS = 3  # entries of a vector, where no definition says how many
+Letters = dict[str, sympy.Expr | tuple[sympy.Expr, ...]]
+
+
+def proof_of(equation: Equation, given: Any) -> str:
+    """How a formula that agrees in numbers was proved, in words; "" where SymPy cannot say.
+
+    It is asked only after the numbers have agreed, so "" means "not proved" and never "wrong".
+    """
+    candidate = formula_of(equation, given)
+    if candidate is None or candidate.expr is None:
+        return ""
+    if equation.typeset_only and not equation.definition:
+        return ""
+    try:
+        definition = equation.definition or _typeset(equation, candidate)
+        work = functools.partial(_follows, candidate.expr, definition, equation.free_index)
+        return definition.words if run_limited(work, SECONDS) else ""
+    except (NoAnswer, RecursionError, ArithmeticError, LookupError, ValueError, TypeError):
+        return ""
+    except (AttributeError, NotImplementedError, sympy.PolynomialError):
+        return ""
+
+
+def _typeset(equation: Equation, candidate: Candidate) -> Definition:
+    """Without a definition, the candidate is held against the equation as it is printed."""
+    letters: Letters = {}
+    values = candidate.symbols
+    axes = {float(v.shape[1]) for v in values.values() if v.ndim == 2}
+    for name, value in values.items():
+        kind = kind_of(name, value.ndim)
+        positive = True if name in equation.positive or kind == "table" else None
+        entries = [sympy.Symbol(f"{name}_{k}", real=True, positive=positive) for k in range(AXIS)]
+        letters[name] = entries[0] if kind == "scalar" else tuple(entries)
+        if kind == "scalar" and bool((value == value[0]).all()) and float(value[0]) in axes:
+            letters[name] = sympy.Integer(AXIS)  # it is the length of the axis
+        same = [other for other in letters if torch.equal(values[other], value)]
+        letters[name] = letters[same[0]]  # two names of one thing
+    printed = Candidate(equation.rhs, candidate.symbols, equation.free_index).expr
+    words = "the same formula by algebra (SymPy)"
+    return Definition(words, lambda: _at_each(printed, letters, equation.free_index), letters)
+
+
+def _follows(formula: sympy.Expr, definition: Definition, free_index: str) -> bool:
+    if not _is_tame(formula):
+        return False
+    derived = definition.derive()
+    derived = derived if isinstance(derived, tuple) else (derived,)
+    written = _at_each(formula, definition.letters, free_index)
+    pairs = zip(written, derived, strict=True)
+    return all(_vanishes(mine - right, definition.given) for mine, right in pairs)
+
+
+def _at_each(formula: sympy.Expr, letters: Letters, free_index: str) -> tuple[sympy.Expr, ...]:
+    """The formula written out: one expression, or one for each value of the free index."""
+    if not free_index:
+        return (spell_out(formula, letters, {}),)
+    length = max(len(m) for m in letters.values() if isinstance(m, tuple))
+    return tuple(spell_out(formula, letters, {free_index: k}) for k in range(length))
+
+
+def _is_tame(formula: sympy.Expr) -> bool:
+    """Small enough that algebra ends soon; a number such as 9**9**9 would never be written out."""
+    if formula.count_ops() > LARGEST:
+        return False
+    for power in formula.atoms(sympy.Pow):
+        height = abs(as_number(power.exp)) if power.exp.is_number else 1
+        if not height <= (HIGHEST if power.base.has(sympy.Add) else 100):
+            return False
+    return True
+
+
+def spell_out(e: sympy.Basic, letters: Letters, index: dict[str, int]) -> sympy.Expr:
+    """``e`` with sums and norms written out over the entries, and every name by its meaning."""
+    if isinstance(e, sympy.Symbol):
+        meaning = letters[e.name]
+        return meaning[index["‖"]] if isinstance(meaning, tuple) else meaning
+    if isinstance(e, sympy.Indexed):
+        return letters[str(e.base)][index[str(e.indices[0])]]
+    if isinstance(e, (sympy.Sum, sympy.Product)):
+        body, letter = outermost(e)
+        parts = _entries(body, letters, index, letter)
+        if not runs_over_whole_axis(e, len(parts), letters.keys(), letters):
+            raise ValueError("a sum over part of the axis")
+        return (sympy.Add if isinstance(e, sympy.Sum) else sympy.Mul)(*parts)
+    if e.func.__name__ == "norm":
+        return sympy.sqrt(sum(part**2 for part in _entries(e.args[0], letters, index, "‖")))
+    return e.func(*(spell_out(a, letters, index) for a in e.args)) if e.args else e
+
+
+def _entries(body: sympy.Basic, letters: Letters, index: dict[str, int], letter: str) -> list:
+    names = {str(s) for s in body.free_symbols} & letters.keys()
+    lengths = {len(letters[n]) for n in names if isinstance(letters[n], tuple)}
+    (length,) = lengths or {1}
+    return [spell_out(body, letters, {**index, letter: k}) for k in range(length)]
+
+
+def _vanishes(e: sympy.Expr, given: dict[sympy.Symbol, sympy.Expr]) -> bool:
+    """Is it 0 as a rational function of its symbols, logarithms, exponentials and the like?
+
+    A fixed recipe and not ``simplify``, which tries what it has time for.
+    """
+    e = sympy.expand_power_exp(e.replace(sympy.exp, lambda a: sympy.exp(sympy.expand(a))))
+    powers: dict[sympy.Expr, sympy.Dummy] = {}  # a → a letter for exp(a), and 1/letter for exp(−a)
+    for a in [node.args[0] for node in e.atoms(sympy.exp)]:
+        powers.setdefault(_unsigned(a), sympy.Dummy(positive=True))
+    e = e.replace(sympy.exp, lambda a: powers[_unsigned(a)] ** (1 if _unsigned(a) == a else -1))
+    e = sympy.expand_log(e.replace(sympy.log, lambda a: sympy.log(sympy.factor(a))), factor=True)
+    e = e.xreplace({sympy.log(letter): a for a, letter in powers.items()})
+    others = {node: sympy.Dummy() for node in e.atoms(sympy.Function)}
+    return sympy.cancel(sympy.together(e.xreplace(others).subs(given))) == 0
+
+
+def _unsigned(e: sympy.Expr) -> sympy.Expr:
+    return -e if e.could_extract_minus_sign() else e

@@ -1,0 +1,466 @@
+r"""Read a formula in LaTeX and give a SymPy expression. Nothing is ever evaluated as Python.
+
+The grammar is what the course writes: arithmetic, ``\frac``, powers, ``\log`` and its kin, sums
+over an index, norms, and three words of probability on a finite world: a table such as ``p(x,z)``,
+an expectation ``\mathbb{E}_{q(z\mid x)}[...]`` and a divergence ``D_{KL}(q(z\mid x)\Vert p(z))``.
+What could be meant in two ways is refused with a question, so that no verdict rests on a guess.
+"""
+
+import contextlib
+import re
+
+import sympy
+
+from genart_lessons.proof.evaluate import as_number
+from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Token, tokens
+
+DEEPEST, LARGEST_POWER, MOST_DIGITS = 60, 100, 300
+_CALLS = {
+    r"\log": sympy.log, r"\exp": sympy.exp, r"\tanh": sympy.tanh, r"\sin": sympy.sin,
+    r"\cos": sympy.cos, r"\max": sympy.Max, r"\min": sympy.Min,
+    r"\sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
+}  # fmt: skip
+_DIGITS = set("0123456789")
+_CLOSE = {"(": ")", "[": "]", r"\{": r"\}", "{": "}"}
+_ENDS = set(_CLOSE.values())
+_BARS = {"|", "|<", "‖", "‖<"}
+_PARAMETERS = {"theta", "phi"}  # p_θ and q_φ name the network, not another distribution
+_RELATIONS = {"=", r"\ge", r"\le"}
+_STOPS = _ENDS | _RELATIONS | set(r"* / ^ _ + - , ; : ! ' . |> ‖> \mid".split())
+norm = sympy.Function("norm", nonnegative=True)
+
+
+def parse(source: str, names: dict[str, str], free_index: str = "") -> sympy.Expr:
+    r"""Parse ``source``, or its right-hand side (its left-hand side, where it reads ``… \le …``).
+
+    Args:
+        source: LaTeX, with or without ``$``. Where there is an ``=``, what follows the last counts.
+        names: the symbols that the equation knows, each with its kind: ``"scalar"``, ``"vector"``
+            (indexed by the summation letter) or ``"table"`` (indexed by the letter ``z``).
+        free_index: a letter that may stay free, where the formula is a table and not a number.
+
+    Raises:
+        LatexError: with the place, when the formula is malformed, unknown, ambiguous or too large.
+    """
+    parser = _Parser(source, names, free_index)
+    try:
+        return parser.whole()
+    except RecursionError:
+        raise parser.fail("the formula is nested too deeply", 0) from None
+    except LatexError:
+        raise
+    except (ValueError, TypeError, ArithmeticError) as error:  # max(i, 1), and what else there is
+        raise parser.fail(f"this has no value: {error}") from error
+
+
+def left_hand_side(source: str) -> str:
+    """What stands before the last ``=`` of a formula, in the one spelling; "" if there is none."""
+    found = [t.text for t in tokens(source)]
+    last = max((i for i, text in _top_level(found) if text in _RELATIONS), default=0)
+    return " ".join(found[:last])
+
+
+def _top_level(found: list[str]):
+    level = 0
+    for i, text in enumerate(found):
+        level += (text in _CLOSE) - (text in _ENDS)
+        if level == 0:
+            yield i, text
+
+
+class _Parser:
+    def __init__(self, source: str, names: dict[str, str], free_index: str):
+        self.source, self.names = source, names
+        self.tokens = tokens(source, names)
+        self.at, self.depth, self.open_bars = 0, 0, 0
+        self.bound = [free_index] if free_index else []
+
+    # -- moving along ----------------------------------------------------------------------------
+    def peek(self, ahead: int = 0) -> str:
+        i = self.at + ahead
+        return self.tokens[i].text if i < len(self.tokens) else ""
+
+    def place(self) -> int:
+        return self.tokens[self.at].place if self.at < len(self.tokens) else len(self.source)
+
+    def take(self) -> str:
+        text = self.peek()
+        self.at += 1
+        return text
+
+    def fail(self, message: str, place: int | None = None) -> LatexError:
+        return LatexError(message, self.source, self.place() if place is None else place)
+
+    def expect(self, wanted: str, start: int) -> None:
+        if not self.peek():
+            raise self.fail("this bracket is never closed", start)
+        if self.peek() != wanted:
+            raise self.fail(f"expected {wanted[0]} and found {self.peek()}")
+        self.at += 1
+
+    # -- grammar ---------------------------------------------------------------------------------
+    def whole(self) -> sympy.Expr:
+        self._keep_one_side()
+        if not self.peek():
+            raise self.fail("there is no formula here")
+        value = self.expression()
+        while self.peek() in {".", ",", ";"} and not self.peek(1):
+            self.take()  # a sentence may end after a formula
+        if self.peek():
+            raise self.fail(f"did not expect {self.peek()} here")
+        return value
+
+    def _keep_one_side(self) -> None:
+        marks = [(i, t) for i, t in _top_level([t.text for t in self.tokens]) if t in _RELATIONS]
+        below = [i for i, text in marks if text == r"\le"]
+        if below:
+            self.tokens = self.tokens[: below[0]]
+        self.at = max((i + 1 for i, _ in marks if i < len(self.tokens)), default=0)
+
+    def expression(self) -> sympy.Expr:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.fail("the brackets are nested too deeply")
+        value = -self._signed() if self.peek() == "-" else self._signed()
+        while self.peek() in {"+", "-"}:
+            value = value - self._signed() if self.peek() == "-" else value + self._signed()
+        self.depth -= 1
+        return value
+
+    def _signed(self) -> sympy.Expr:
+        if self.peek() in {"+", "-"}:
+            self.take()
+        return self.term()
+
+    def term(self) -> sympy.Expr:
+        value, divided = self.factor(), False
+        while True:
+            if self.peek() == "*":
+                self.take()
+                value, divided = value * self.factor(), False
+            elif self.peek() == "/":
+                self.take()
+                plain = value.is_Number and self.peek()[:1] in _DIGITS  # 1/2 (…) is one half of it
+                value = value / self.factor()
+                divided = not (plain and self.peek() in {*_CLOSE, *_CALLS, r"\sum", "E"})
+            elif self._starts_factor():
+                if divided:
+                    raise self.fail(r"is this under the line too? Write \frac{…}{…} or brackets")
+                value = value * self.factor()
+            else:
+                return value
+
+    def _starts_factor(self) -> bool:
+        text = self.peek()
+        if text in {"|", "‖"}:
+            return not self.open_bars
+        return bool(text) and text not in _STOPS
+
+    def factor(self) -> sympy.Expr:
+        place, first = self.place(), self.peek()
+        value = self.atom()
+        if first[0] in _DIGITS and self.peek()[:1] in _DIGITS:
+            raise self.fail("two numbers stand side by side: write a sign between them")
+        if self.peek() == "^":
+            self.take()
+            value = self._power(value, self.argument(), place)
+        if self.peek() == "^":
+            raise self.fail("two powers in a row: put brackets round the first")
+        return value
+
+    def _power(self, base: sympy.Expr, exponent: sympy.Expr, place: int) -> sympy.Expr:
+        """``base**exponent``, unless SymPy would spend its life on writing the number out."""
+        if exponent.is_number:
+            if not abs(as_number(exponent)) <= LARGEST_POWER:
+                raise self.fail(f"a power above {LARGEST_POWER} is not checked", place)
+            digits = len(str(base)) * abs(exponent) if base.is_Rational else 0
+            if exponent.is_Rational and digits > MOST_DIGITS:
+                raise self.fail("this number is too large to check", place)
+        return base**exponent
+
+    def argument(self) -> sympy.Expr:
+        r"""What TeX takes after ``^`` or ``\frac``: a group, or a single character."""
+        text = self.peek()
+        if text == "{":
+            return self.bracketed()
+        if text[:1] in _DIGITS and len(text) > 1:  # \frac12 is one half
+            here = self.tokens[self.at]
+            rest = Token(text[1:], here.place + 1)
+            self.tokens[self.at : self.at + 1] = [Token(text[0], here.place), rest]
+        if text in {"-", "+"}:
+            raise self.fail("put braces round a signed exponent: ^{-1}")
+        return self.atom()
+
+    def bracketed(self) -> sympy.Expr:
+        start, opening = self.place(), self.take()
+        with self._inside():
+            value = self.expression()
+        self.expect(_CLOSE[opening], start)
+        return value
+
+    @contextlib.contextmanager
+    def _inside(self, bars: int = 0):
+        """Within a bracket, a bar that was opened outside cannot be closed."""
+        outside, self.open_bars = self.open_bars, bars
+        yield
+        self.open_bars = outside
+
+    def atom(self) -> sympy.Expr:
+        text, place = self.peek(), self.place()
+        if not text:
+            raise self.fail("the formula ends too early")
+        if text[0] in _DIGITS or text[0] == "." and text[1:]:
+            if len(text) > MOST_DIGITS:
+                raise self.fail("this number is too large to check")
+            return sympy.Rational(self.take().rstrip("."))
+        if text in _CLOSE:
+            return self.bracketed()
+        if text in _BARS:
+            return self._between(place)
+        if text == r"\frac":
+            self.take()
+            return self.argument() / self.argument()
+        if text == r"\sqrt":
+            return self._root()
+        if text in _CALLS:
+            return self.function()
+        if text == r"\sigma" and "sigma" not in self.names and self.peek(1) == "(":
+            self.tokens[self.at] = Token(r"\sigmoid", place)  # σ(…) where no σ is known
+            return self.function()
+        if text in {r"\sum", r"\prod"}:
+            return self.summation()
+        if text == "E" and "E" not in self.names:
+            return self.expectation()
+        if text == r"\pi":
+            self.take()
+            return sympy.pi
+        return self.symbol()
+
+    def _between(self, start: int) -> sympy.Expr:
+        opening = self.take()
+        with self._inside(bars=1):
+            value = self.expression()
+        closing = opening.replace("<", ">")
+        self.expect(opening[0] if self.peek() == opening[0] else closing, start)
+        if opening[0] == "|":
+            return sympy.Abs(value)
+        if self.peek() == "_":
+            self.take()
+            if self._raw_argument() != "2":
+                raise self.fail("only the Euclidean norm is known here", start)
+        return norm(value)
+
+    def _root(self) -> sympy.Expr:
+        place, degree = self.place(), sympy.Integer(2)
+        self.take()
+        if self.peek() == "[":
+            degree = self.bracketed()
+        return self._power(self.argument(), 1 / degree, place)
+
+    def function(self) -> sympy.Expr:
+        place, name = self.place(), self.take()
+        power, base = sympy.Integer(1), None
+        while self.peek() in {"^", "_"}:
+            if self.take() == "^":
+                power = self.argument()
+            elif name == r"\log":
+                base = self.argument()
+            else:
+                raise self.fail(f"{name} takes no subscript here")
+        if power.is_negative:
+            raise self.fail(f"is this 1/{name} or the inverse function? Write it out", place)
+        if self.peek() in _CLOSE:
+            arguments = self._arguments()
+            if self.peek() == "^":
+                raise self.fail(rf"is the power inside {name} or outside? Write {name}((…)^2)")
+        else:
+            arguments = [self._bare_argument(name)]
+        if name == r"\exp":
+            self._power(sympy.E, arguments[0], place)  # refuses towers such as e^{e^{99}}
+        if len(arguments) > 1 and name not in {r"\max", r"\min"}:
+            raise self.fail(f"{name} takes one argument", place)
+        value = _CALLS[name](*arguments)
+        return self._power(value if base is None else value / sympy.log(base), power, place)
+
+    def _bare_argument(self, name: str) -> sympy.Expr:
+        r"""``\log 2\pi\sigma^2``: all the factors that follow, up to another function or a sign."""
+        if self.peek() in {"+", "-"}:
+            raise self.fail(f"put brackets round what {name} is taken of")
+        value = self.factor()
+        while self._starts_factor() and self.peek() not in {*_CALLS, r"\sum", r"\prod", "E"}:
+            value = value * self.factor()
+        if self.peek() in {"*", "/"}:
+            raise self.fail(f"does {name} end here? Put brackets round what it is taken of")
+        return value
+
+    def _arguments(self) -> list[sympy.Expr]:
+        start, opening = self.place(), self.take()
+        with self._inside():
+            found = [self.expression()]
+            while self.peek() == ",":
+                self.take()
+                found.append(self.expression())
+        self.expect(_CLOSE[opening], start)
+        return found
+
+    def summation(self) -> sympy.Expr:
+        make = sympy.Sum if self.take() == r"\sum" else sympy.Product
+        index, low, high = "", "1", ""
+        while self.peek() in {"_", "^"}:
+            if self.take() == "^":
+                high = self._raw_argument()
+            else:
+                index, _, start = self._raw_argument().partition("=")
+                low = start or "1"
+        if not re.fullmatch(r"[a-z]", index):
+            raise self.fail(r"a sum needs its index, as in \sum_{i=1}^{n}")
+        if low != "1" or not re.fullmatch(r"[A-Za-z]?", high):
+            raise self.fail("sums here run over the whole axis, from 1 to its length, one letter")
+        self.bound.append(index)
+        body = self.term()
+        self.bound.pop()
+        return make(body, _over(index, high))
+
+    def _raw_argument(self) -> str:
+        """The text of a sub- or superscript, with one spelling and no braces: ``{q,i}`` → q,i."""
+        if self.peek() != "{":
+            return _plain(self.take())
+        start, level, parts = self.place(), 0, []
+        while True:
+            text = self.take()
+            if not text:
+                raise self.fail("this { is never closed", start)
+            level += (text == "{") - (text == "}")
+            if text not in {"{", "}"}:
+                parts.append(_plain(text))
+            if level == 0:
+                return "".join(parts)
+
+    # -- probability on a finite world ---------------------------------------------------------
+    def expectation(self) -> sympy.Expr:
+        place = self.place()
+        self.take()
+        if self.take() != "_":
+            raise self.fail(r"say under which distribution: \mathbb{E}_{q(z\mid x)}[…]", place)
+        under = re.sub(r"^z\\sim", "", self._raw_argument())
+        key = self._table_key(under, place)
+        if self.names[key] != "table" or self.peek() not in {"[", "(", r"\{"}:
+            raise self.fail("put what is averaged in brackets: E[…]", place)
+        self.bound.append("z")
+        body = self.bracketed()
+        self.bound.pop()
+        return sympy.Sum(self._entry(key) * body, _over("z"))
+
+    def divergence(self, place: int) -> sympy.Expr:
+        opening = self.take()
+        first = self._table_key(self._until({"‖", "‖<", "‖>"}, place), place)
+        self.take()
+        second = self._table_key(self._until({_CLOSE[opening]}, place), place)
+        self.take()
+        ratio = sympy.log(self._entry(first)) - sympy.log(self._entry(second))
+        return sympy.Sum(self._entry(first) * ratio, _over("z"))
+
+    def _until(self, stops: set[str], place: int) -> str:
+        parts, level = [], 0
+        while self.peek() and not (level == 0 and self.peek() in stops):
+            text = self.take()
+            level += (text in _CLOSE) - (text in _ENDS)
+            parts.append(_plain(text))
+        if not self.peek():
+            raise self.fail("this bracket is never closed, or a ‖ is missing", place)
+        return "".join(parts)
+
+    def _table_key(self, text: str, place: int) -> str:
+        r"""``q_\phi(z\mid x;\phi)`` → the table's name, ``q(z|x)``."""
+        key = re.sub(r"[{}]|;[^)]*|_\{?(theta|phi)\}?", "", text).replace("(z,x)", "(x,z)")
+        if "(" in key and key in self.names:
+            return key
+        short = [n for n in self.names if n.startswith(f"{key}(") and self.names[n] == "table"]
+        if "(" not in key and len(short) == 1:
+            return short[0]
+        known = ", ".join(n for n in self.names if "(" in n) or "none"
+        raise self.fail(f"unknown distribution {key}; this equation knows: {known}", place)
+
+    def _entry(self, key: str) -> sympy.Expr:
+        if self.names[key] == "scalar":
+            return sympy.Symbol(key)
+        return sympy.IndexedBase(key)[sympy.Symbol("z", integer=True)]
+
+    # -- symbols -------------------------------------------------------------------------------
+    def symbol(self) -> sympy.Expr:
+        place, name = self.place(), self._base()
+        index = ""
+        while self.peek() == "_":
+            self.take()
+            for label in self._raw_argument().split(","):
+                if f"{name}_{label}" in self.names:
+                    name = f"{name}_{label}"
+                elif label in self.bound and not index:
+                    index = label
+                elif label not in _PARAMETERS:
+                    name = f"{name}_{label}"
+        if name in {"D_KL", "KL"} and self.peek() in {"(", "["}:
+            return self.divergence(place)
+        self._skip_parameters()
+        if self.peek() == "(" and any(n.startswith(f"{name}(") for n in self.names):
+            self.take()
+            key = self._table_key(f"{name}({self._until({')'}, place)})", place)
+            self.take()
+            if self.names[key] == "table" and "z" not in self.bound:
+                raise self.fail(f"z is free in {key}: sum over it, or take an expectation", place)
+            return self._entry(key)
+        return self._known(name, index, place)
+
+    def _skip_parameters(self) -> None:
+        r"""``\mathcal{L}(\theta,\phi;x)``: what it depends on is said, nothing is multiplied."""
+        end = self.at + 1
+        while self.peek(end - self.at) in {r"\theta", r"\phi", ",", ";", "x"}:
+            end += 1
+        said = {token.text for token in self.tokens[self.at : end]}
+        if self.peek() == "(" and self.peek(end - self.at) == ")" and r"\theta" in said:
+            self.at = end + 1
+
+    def _base(self) -> str:
+        text = self.take()
+        if text in {r"\hat", r"\tilde", r"\bar"}:
+            inner, _, below = self._raw_argument().partition("_")
+            if below:  # \hat{x_i} is \hat{x}_i
+                moved = [Token("_", self.place()), Token(below, self.place())]
+                self.tokens[self.at : self.at] = moved
+            return f"{inner}_{text[1:]}"
+        if text.replace("_", "").isalpha() or text[1:] in GREEK:
+            return _plain(text)
+        self.at -= 1
+        if text == "**":
+            raise self.fail("this looks like Python: give a function, or write a power as ^{2}")
+        raise self.fail(f"did not expect {text[:1] if text[0] != chr(92) else text} here")
+
+    def _known(self, name: str, index: str, place: int) -> sympy.Expr:
+        if name == "epsilon" and name not in self.names:
+            name = "eps"  # what code calls it
+        if name == "e" and name not in self.names and not index:
+            return sympy.E
+        kind = self.names.get(name)
+        if kind is None:
+            stem, _, last = name.rpartition("_")
+            if self.names.get(stem) == "vector":
+                message = f"{last} is used outside its sum: put brackets round what is summed"
+                raise self.fail(message, place)
+            known = ", ".join(self.names)
+            raise self.fail(f"unknown symbol {name}; this equation knows: {known}", place)
+        if not index:
+            return sympy.Symbol(name)
+        if kind != "vector":
+            raise self.fail(f"{name} is one number here: it has no index {index}", place)
+        return sympy.IndexedBase(name)[sympy.Symbol(index, integer=True)]
+
+
+def _over(index: str, length: str = "") -> tuple[sympy.Symbol, int, sympy.Symbol]:
+    """The limits of a sum over a whole axis."""
+    return sympy.Symbol(index, integer=True), 1, sympy.Symbol(length or f"#{index}", integer=True)
+
+
+def _plain(text: str) -> str:
+    if text in {r"\mid", "|<", "|>"}:
+        return "|"
+    return text[1:] if text[1:] in GREEK | FUNCTIONS | {"pi"} else text

@@ -1,0 +1,271 @@
+"""Evidence by sampling: judged by standard errors, and on the distribution, not on two moments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from genart_lessons.proof.candidate import CandidateError, NotTried
+from genart_lessons.proof.equation import Equation
+from genart_lessons.proof.evidence import (
+    SEED,
+    Trial,
+    known_mistake,
+    refuse,
+    relative_error,
+    shape_complaint,
+    try_out,
+)  # fmt: skip
+from genart_lessons.proof.verdict import Verdict
+from genart_lessons.proof.words import apart, listed, number
+
+TOO_FAR = 4.5  # standard errors: a right candidate is refused about 7 times in a million
+TOO_RARE = 1e-5  # the same, for the Kolmogorov-Smirnov test's p-value
+Case = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The candidate turns noise into draws, which must follow ``law(**case)`` in every case.
+
+    ``law`` returns a frozen scipy distribution. ``noise`` is the argument that gets standard normal
+    draws. ``differentiable`` names the arguments that a gradient must reach, and rightly.
+    """
+
+    cases: tuple[Case, ...]
+    law: Callable[..., Any]
+    noise: str = "eps"
+    differentiable: tuple[str, ...] = ()
+    count: int = 20_000
+    kind: str = "sampling"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        trials = [self._try(equation, given, case) for case in self.cases]
+        complaint = shape_complaint(trials[0].got, trials[0].arguments[self.noise])
+        if complaint:
+            return refuse(equation, complaint, self.kind)
+        for case, trial in zip(self.cases, trials, strict=True):
+            fault = (
+                self._cut_off(trial)
+                or _law_fault(trial.got.detach().numpy(), self.law(**case))
+                or self._gradient_fault(trial, case)
+            )
+            if fault:
+                return _wrong(trial, case, fault, _same_law(trials))
+        fault = _company_fault(trials, self.noise, lambda k: self.law(**self.cases[k]))
+        if fault:
+            return refuse(equation, f"{fault}.", self.kind)
+        sentence = (
+            f"{self.count:,} draws in each of {len(self.cases)} cases follow the stated law (mean "
+            "and spread by their standard errors, shape by Kolmogorov-Smirnov)"
+        )
+        if self.differentiable:
+            reached = " and ".join(self.differentiable)
+            sentence += f", and the gradient reaches {reached} with the right value"
+        return Verdict(equation.id, True, equation.title, f"{sentence}.", self.kind)
+
+    def _try(self, equation: Equation, given: Any, case: dict[str, Any]) -> Trial:
+        arguments = _arguments(case, self.noise, self.count)
+        for name in self.differentiable:
+            arguments[name].requires_grad_()
+        return try_out(equation, given, arguments, keep_graph=True)
+
+    def _cut_off(self, trial: Trial) -> str:
+        for name in self.differentiable:
+            if _gradient(trial, name) is None:
+                return f"no gradient reaches {name}: the draw is cut off from it"
+        return ""
+
+    def _gradient_fault(self, trial: Trial, case: Case) -> str:
+        """A draw must move with a parameter as the law does: ∂z/∂θ = −(∂F/∂θ) / density, at z.
+
+        That holds for every smooth way to turn one noise into the law, so no way is preferred.
+        """
+        z, step = trial.got.detach().numpy(), 1e-5
+        for name in self.differentiable:
+            ahead, behind = (self.law(**{**case, name: case[name] + s}) for s in (step, -step))
+            speed = -(ahead.cdf(z) - behind.cdf(z)) / (2 * step) / self.law(**case).pdf(z)
+            gradient = _gradient(trial, name)
+            assert gradient is not None, "_cut_off comes first"
+            got = gradient.numpy()
+            central = np.abs(z - np.median(z)) < 3 * z.std()  # beyond, cdf has too few digits
+            off = np.abs(got - speed) > 1e-4 * np.maximum(1, np.abs(speed))
+            if (off & central).any():
+                k = int(np.argmax(off & central))
+                given, right = apart(float(got[k]), float(speed[k]))
+                return (
+                    f"the gradient by {name} is wrong: where the draw is {number(float(z[k]))} it "
+                    f"is {given} and should be {right}"
+                )
+        return ""
+
+
+def _gradient(trial: Trial, name: str) -> Tensor | None:
+    if not trial.got.requires_grad:
+        return None
+    inputs = trial.arguments[name]
+    return torch.autograd.grad(trial.got.sum(), inputs, retain_graph=True, allow_unused=True)[0]
+
+
+def _same_law(trials: list[Trial]) -> str | None:
+    """The near miss whose draws these are in every case: number by number, or as one law."""
+
+    def alike(trial: Trial, other: Any) -> bool:
+        try:
+            values = try_out(trial.equation, other, trial.arguments, keep_graph=True).got
+        except (CandidateError, NotTried):
+            return False
+        if values.shape != trial.got.shape or values.requires_grad != trial.got.requires_grad:
+            return False
+        a, b = values.detach(), trial.got.detach()
+        return torch.allclose(a, b, rtol=1e-5, atol=1e-5) or stats.ks_2samp(a, b).pvalue > 0.01
+
+    for miss in trials[0].equation.near_misses:
+        if all(alike(trial, miss.candidate) for trial in trials):
+            return miss.says
+    return None
+
+
+def _company_fault(trials: list[Trial], noise: str, law: Callable | None = None) -> str:
+    """Each answer comes from its own parameters and its own noise, and from nobody else's.
+
+    All cases are shuffled into one: the answers must be the old ones, shuffled. A candidate that
+    ignores ``noise`` and draws its own is no sinner: then every case must keep its ``law`` in the
+    mixture, and neighbours must have nothing to do with each other.
+    """
+    first, count = trials[0], len(trials[0].got)
+    generator = torch.Generator().manual_seed(SEED + 2)
+    place = torch.randperm(count, generator=generator)
+    case = torch.arange(count) % len(trials)
+
+    def shuffled(rows: list[Tensor]) -> Tensor:
+        return torch.stack([row.detach() for row in rows])[case, place]
+
+    def ask(arguments: dict[str, Tensor]) -> Tensor:
+        return try_out(first.equation, first.candidate.given, arguments).got
+
+    got = ask({n: shuffled([t.arguments[n] for t in trials]) for n in first.arguments})
+    expected = shuffled([t.got for t in trials])
+    if got.shape == expected.shape and bool((relative_error(got, expected) < 1e-6).all()):
+        return ""
+    draws, alone = first.got.detach(), f"an answer must depend on its own {noise} and parameters"
+    fresh = torch.randn(count, generator=generator, dtype=torch.float64)
+    if bool((ask({**first.arguments, noise: fresh}) != draws).any()):
+        return f"{alone} alone"
+    if law and any(_law_fault(got[case == k].numpy(), law(k)) for k in range(len(trials))):
+        return f"{alone} alone"
+    neighbours = float(np.corrcoef(draws[1:], draws[:-1])[0, 1]) * count**0.5
+    if abs(neighbours) > TOO_FAR or len(draws.unique()) < 0.9 * count:
+        return "the answers are not independent of each other"
+    return ""
+
+
+def _law_fault(draws: np.ndarray, law: Any) -> str:
+    if not np.isfinite(draws).all():
+        return "some draws are not finite"
+    mean, sd = draws.mean(), draws.std()
+    if abs(mean - law.mean()) > TOO_FAR * law.std() / len(draws) ** 0.5:
+        given, right = apart(mean, law.mean())
+        return f"the draws' mean is {given} and should be {right}"
+    fourth = law.expect(lambda x: (x - law.mean()) ** 4)
+    spread_se = ((fourth - law.var() ** 2) / len(draws)) ** 0.5 / (2 * law.std())
+    if abs(sd - law.std()) > TOO_FAR * spread_se:
+        given, right = apart(sd, law.std())
+        return f"the draws' standard deviation is {given} and should be {right}"
+    if stats.kstest(draws, law.cdf).pvalue < TOO_RARE:
+        tail = (((draws - mean) / sd) ** 4).mean()
+        return (
+            "mean and standard deviation are right but the shape is not: the fourth moment is "
+            f"{number(tail, 2)} and should be {number(fourth / law.var() ** 2, 2)}"
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The candidate turns noise into independent estimates, whose mean must be ``truth(**case)``.
+
+    ``needs`` is the largest standard error at which the answer still means something; noisier
+    estimates are "not decided" rather than right.
+    """
+
+    cases: tuple[Case, ...]
+    truth: Callable[..., float]
+    needs: float
+    noise: str = "eps"
+    count: int = 200_000
+    kind: str = "sampling"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        trials = [
+            try_out(equation, given, _arguments(case, self.noise, self.count))
+            for case in self.cases
+        ]
+        complaint = shape_complaint(trials[0].got, trials[0].arguments[self.noise])
+        if complaint:
+            return refuse(equation, complaint, self.kind)
+        mistake = known_mistake(*trials)
+        for case, trial in zip(self.cases, trials, strict=True):
+            fault = self._fault(trial, self.truth(**case))
+            if fault:
+                return _wrong(trial, case, fault, mistake)
+        if mistake:
+            return Verdict(equation.id, False, equation.title, f"{mistake}.", self.kind, mistake)
+        fault = _company_fault(trials, self.noise)
+        if max(float(trial.got.std()) for trial in trials) < 1e-9:
+            fault = "it gives the same number whatever the noise is, so nothing is estimated"
+        if fault:
+            return refuse(equation, f"{fault}.", self.kind)
+        for case, trial in zip(self.cases, trials, strict=True):
+            doubt = self._doubt(trial.got)
+            if doubt:
+                sentence = f"not decided: {doubt} ({listed(_words(case))})."
+                return Verdict(equation.id, None, equation.title, sentence, self.kind)
+        sentence = (
+            f"unbiased: in each of {len(self.cases)} cases the mean of {self.count:,} estimates is "
+            f"within {TOO_FAR} standard errors of the exact value."
+        )
+        return Verdict(equation.id, True, equation.title, sentence, self.kind)
+
+    def _fault(self, trial: Trial, truth: float) -> str:
+        got, quantity = trial.got, trial.equation.quantity
+        if not bool(torch.isfinite(got).all()):
+            return "some estimates are not finite"
+        mean, se = float(got.mean()), float(got.std()) / len(got) ** 0.5
+        if abs(mean - truth) > TOO_FAR * max(se, 1e-12):
+            return (
+                f"the mean of {self.count:,} estimates is {number(mean, 2)} ± {number(se, 1)}; "
+                f"{quantity} is {number(truth, 2)}"
+            )
+        return ""
+
+    def _doubt(self, got: Tensor) -> str:
+        spread = (got - got.mean()).square()
+        if float(spread.max()) > 0.05 * float(spread.sum()):
+            return "one estimate outweighs all the others; is the variance finite?"
+        se = float(got.std()) / len(got) ** 0.5
+        return f"the standard error is {number(se, 2)}, too wide to tell" if se > self.needs else ""
+
+
+def _wrong(trial: Trial, case: Case, fault: str, mistake: str | None) -> Verdict:
+    at, equation = _words(case), trial.equation
+    sentence = f"{fault} ({listed(at)})."
+    if mistake:
+        sentence = f"{mistake}. At {listed(at)}: {fault}."
+    kind = equation.evidence.kind
+    return Verdict(equation.id, False, equation.title, sentence, kind, mistake, at)
+
+
+def _words(case: Case) -> dict[str, str]:
+    return {name: number(value) for name, value in case.items()}
+
+
+def _arguments(case: Case, noise: str, count: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(SEED)
+    arguments = {k: torch.full((count,), float(v), dtype=torch.float64) for k, v in case.items()}
+    arguments[noise] = torch.randn(count, generator=generator, dtype=torch.float64)
+    return arguments

@@ -1,0 +1,56 @@
+"""Numbers and differences in words that do not change from machine to machine."""
+
+import torch
+from torch import Tensor
+
+NEARLY = "it is nearly right: something is rounded, or computed in float32"
+
+
+def number(value: Tensor | float, digits: int = 3) -> str:
+    """Three significant digits; the first four entries of a vector.
+
+    It is rounded to ten digits first, so that 0.0825 does not end as 0.082 on one machine and as
+    0.083 on another, whose last bit differs.
+    """
+    if isinstance(value, Tensor) and value.ndim:
+        entries = value.flatten()
+        dots = ", …" if entries.numel() > 4 else ""
+        return f"({', '.join(number(v, digits) for v in entries[:4])}{dots})"
+    settled = float(f"{float(value):.10g}")
+    return f"{0.0 if abs(settled) < 5e-13 else settled:.{digits}g}"
+
+
+def apart(got: Tensor | float, target: Tensor | float) -> tuple[str, str]:
+    """Both numbers, with as many digits as it takes to see that they differ."""
+    pairs = [(number(got, digits), number(target, digits)) for digits in (3, 5, 7, 9)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
+def at_point(values: dict[str, Tensor], k: int) -> dict[str, str]:
+    """Each symbol's value at point k, as text."""
+    return {name: number(value[k].detach()) for name, value in values.items()}
+
+
+def listed(values: dict[str, str]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
+
+
+def describe_difference(got: Tensor, target: Tensor) -> str:
+    """What an unknown mistake looks like: a factor, a constant, a rounding, or nothing simple."""
+    if not bool(torch.isfinite(got).all()):
+        return "it is not finite everywhere"
+    ratio, gap = got / target, got - target
+    if bool((gap.abs() <= 1e-5 * target.abs().clamp(min=1)).all()) and not _constant(gap):
+        return NEARLY
+    safe = ratio[target.abs() > 1e-6]
+    if len(safe) and _constant(safe):
+        return f"it is {apart(safe.flatten()[0], 1.0)[0]} times the right value at every point"
+    if _constant(gap):
+        return f"it is off by the constant {number(gap.flatten()[0])} at every point"
+    return "it is a different function"
+
+
+def _constant(values: Tensor) -> bool:
+    return bool(
+        (values - values.flatten()[0]).abs().max() <= 1e-6 * values.abs().max().clamp(min=1e-6)
+    )

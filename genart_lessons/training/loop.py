@@ -1,0 +1,245 @@
+"""The one training loop of the course, for every model, on one processor or on many."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from genart_lessons import runtime
+from genart_lessons.training.checkpoint import code_print
+from genart_lessons.training.run import Clock, History, Run
+from genart_lessons.training.watch import CtrlC, Watch
+
+Loss = Callable[[nn.Module, dict], Any]
+Schedule = str | Callable[[int, float], float]
+
+
+class BatchSource(Protocol):
+    """Anything that gives the batch of a step: ``Batches``, or your own (text windows, …)."""
+
+    def at(self, step: int, part: int = 0, parts: int = 1) -> dict[str, Tensor]: ...
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    batches: BatchSource,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    optimizer: torch.optim.Optimizer | Callable | None = None,
+    lr: float = 1e-3,
+    schedule: Schedule = "constant",
+    warmup: int = 0,
+    ema: float | None = None,
+    clip_grad: float | None = None,
+    precision: str = "float32",
+    checkpoint: str | os.PathLike | None = None,
+    every: int | None = None,
+    live: Callable[[nn.Module, History], Any] | None = None,
+    progress: bool = True,
+    name: str = "training",
+) -> History:
+    """Train ``model`` in place on ``runtime.device()``, and leave it there, in eval mode.
+
+    Args:
+        loss: ``loss(model, batch)`` → a scalar, the mean over the batch; or ``(scalar, parts)``
+            with named scalars to be recorded. ``batch["step"]`` is the number of the step.
+        batches: ``batches.at(step)`` → name → ``(B, …)``. Under ``torchrun`` each process
+            trains on its slice, and all arrive at the weights of a single process.
+        steps, seconds: train for so many steps, or for so long; give one of the two.
+        optimizer: a class like ``torch.optim.SGD``, called with ``lr``; a function from parameters
+            to an optimiser; or an optimiser. Default: Adam (Kingma and Ba 2015).
+        schedule: ``"constant"``, ``"cosine"`` (down to 0 at the end) or a function of the step and
+            the number of steps that gives a factor. The first ``warmup`` steps rise to it linearly.
+        ema: decay of the averaged copy of the weights, ``history.ema``; 0.999 is usual.
+        clip_grad: the largest norm that the gradient may have.
+        precision: ``"float32"``, or ``"bfloat16"`` for mixed precision.
+        checkpoint: a file; a run that was stopped goes on from it, to the same losses.
+        every: steps from one checkpoint to the next. Default: about 20 seconds.
+        live: ``live(model, history)`` draws a picture every few seconds, of ``history.ema`` where
+            there is one. What it returns is shown in Jupyter.
+
+    Ctrl-C ends the run after a step; what was learnt is kept. Raises ValueError for options that
+    do not go together, NotFinite for a loss that is NaN, CheckpointRefused for a foreign one.
+    """
+    _check(model, steps, seconds, lr, schedule, ema, precision, every)
+    accelerator, device = _accelerator()
+    model.to(device).train()
+    objective = accelerator.prepare(_Objective(model, loss, precision, device))
+    optim = _optimizer(optimizer, model, lr)
+    rates = [group["lr"] for group in optim.param_groups]
+    average = Average(model, ema) if ema else None
+    history = History(ema=average.model if average else None)
+    run = Run(model, optim, history, device, accelerator)
+    if checkpoint is not None:
+        options = dict(warmup=warmup, ema=ema, clip_grad=clip_grad, precision=precision)
+        options |= _schedule_settings(schedule, steps or seconds)
+        settings = _settings(batches, loss, model, optim) | options
+        run.resume(Path(checkpoint), settings, steps)
+
+    part, parts = accelerator.process_index, accelerator.num_processes
+    clock = Clock(run, steps, seconds, every)
+    with CtrlC() as ctrl_c, Watch(name, progress, live, main=part == 0) as watch:
+        try:
+            while not clock.finished:
+                step = run.step
+                batch = {key: x.to(device) for key, x in batches.at(step, part, parts).items()}
+                value, named = objective(batch | {"step": step})
+                optim.zero_grad()
+                accelerator.backward(value)
+                if clip_grad:
+                    nn.utils.clip_grad_norm_(model.parameters(), clip_grad)
+                for group, rate in zip(optim.param_groups, rates, strict=True):
+                    group["lr"] = rate * lr_factor(step, clock.total, schedule, warmup)
+                optim.step()
+                if average:
+                    average.update(step)
+                run.note(value, named)
+
+                if run.step == clock.next_look:  # about five times a second
+                    run.read_losses()
+                    clock.look(ctrl_c.pressed)
+                    if clock.save_due:
+                        run.save()
+                    watch.update(clock.done, clock.line())
+                    watch.picture(average.model if average else model, history, device)
+            history.interrupted = clock.pressed and clock.done < 1
+        except KeyboardInterrupt:
+            if ctrl_c.pressed or parts > 1:  # the second time: at once, as it is
+                raise
+            history.interrupted = True
+        run.read_losses()
+        run.save()
+        model.eval()
+        watch.picture(average.model if average else model, history, device, last=True)
+        watch.close(_summary(run, steps, seconds), clock.line(), say=history.interrupted)
+    return history
+
+
+def lr_factor(step: int, total: float, schedule: Schedule = "constant", warmup: int = 0) -> float:
+    """What the learning rate is multiplied by at ``step`` (0 … total − 1).
+
+    ``"cosine"``: (1 + cos πu)/2 with u = (step − warmup)/(total − warmup), after Loshchilov and
+    Hutter (2017), eq. 5 with η_min = 0. While step < warmup: (step + 1)/warmup of what it gives.
+    """
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    if callable(schedule):
+        return rise * schedule(step, total)
+    if schedule == "constant":
+        return rise
+    u = max(0.0, step - warmup) / max(1.0, total - warmup)
+    return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, u)))
+
+
+class Average:
+    """A copy of ``model`` whose weights follow it slowly: averaged ← d·averaged + (1 − d)·model.
+
+    d = min(decay, (1 + step)/(10 + step)): a short run would else remember its random start.
+    Buffers are copied as they are. ``model`` is the copy, in eval mode.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay, self.model = decay, copy.deepcopy(model).eval().requires_grad_(False)
+        self._weights = list(self.model.parameters()), list(model.parameters())
+        self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        d = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(*self._weights, 1 - d)
+        for averaged, buffer in self._buffers:
+            averaged.copy_(buffer)
+
+
+class _Objective(nn.Module):
+    """The loss as a module for Accelerate to wrap: a loss may then call any method of the model."""
+
+    def __init__(self, model: nn.Module, loss: Loss, precision: str, device: torch.device):
+        super().__init__()
+        self.model, self.device, self.mixed = model, device, precision == "bfloat16"
+        self._call = lambda *args: loss(*args)  # a loss that is a module is not trained with it
+
+    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
+        mixed = torch.autocast(self.device.type, torch.bfloat16) if self.mixed else None
+        with mixed or contextlib.nullcontext():
+            result = self._call(self.model, batch)
+        value, parts = result if isinstance(result, tuple) else (result, {})
+        if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"the loss must be one number that depends on the weights; this is {shape}. "
+                "Take the mean over the batch, and leave out .item(), .detach() and no_grad."
+            )
+        return value, {key: torch.as_tensor(x).detach() for key, x in parts.items()}
+
+
+def _accelerator() -> tuple[Accelerator, torch.device]:
+    """The processes that train together (one, or as many as torchrun started), and our device."""
+    device = runtime.device()
+    if "LOCAL_RANK" not in os.environ:
+        return Accelerator(device_placement=False), device
+    accelerator = Accelerator(cpu=device.type == "cpu", device_placement=False)
+    return accelerator, accelerator.device
+
+
+def _optimizer(given: Any, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Accelerate's own wrapper is left out: it costs more than a small model's whole step."""
+    if isinstance(given, torch.optim.Optimizer):
+        return given
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if given is None:
+        return torch.optim.Adam(trainable, lr=lr, fused=True)
+    return given(trainable, lr=lr) if isinstance(given, type) else given(trainable)
+
+
+def _settings(batches: Any, loss: Loss, model: nn.Module, optimizer: Any) -> dict[str, Any]:
+    """What two runs must have in common for one to go on where the other stopped."""
+    group = optimizer.param_groups[0]
+    left_out = {"params", "lr", "fused", "foreach"}
+    return {
+        **getattr(batches, "settings", {}),
+        "loss": code_print(loss),
+        "shapes": {name: list(x.shape) for name, x in model.state_dict().items()},
+        "lr": [group["lr"] for group in optimizer.param_groups],
+        "optimizer": type(optimizer).__name__,
+        "optimizer options": {k: repr(v) for k, v in group.items() if k not in left_out},
+    }
+
+
+def _schedule_settings(schedule: Schedule, length: float | None) -> dict[str, Any]:
+    """A run at a constant rate may be made longer later; any other rate depends on the length."""
+    if schedule == "constant":
+        return {"schedule": schedule}
+    return {"schedule": code_print(schedule) if callable(schedule) else schedule, "length": length}
+
+
+def _summary(run: Run, steps: int | None, seconds: float | None) -> str:
+    if not run.history.interrupted:
+        return f"trained {steps} steps" if steps is not None else f"trained for {seconds:g} s"
+    again = f"; run again to go on from {run.path.name}" if run.path else ""
+    return f"interrupted: the model keeps what it has learnt{again}"
+
+
+def _check(model, steps, seconds, lr, schedule, ema, precision, every) -> None:
+    if (steps is None) == (seconds is None):
+        raise ValueError("give steps=… or seconds=…, one of the two.")
+    if (steps or seconds or 0) <= 0 or every is not None and every <= 0 or not lr > 0:
+        raise ValueError("steps, seconds, every and lr must be above 0.")
+    if not callable(schedule) and schedule not in ("constant", "cosine"):
+        raise ValueError(f"schedule={schedule!r}: it is 'constant', 'cosine' or a function.")
+    if ema is not None and not 0 < ema < 1:
+        raise ValueError(f"ema={ema} is a decay: a number between 0 and 1, such as 0.999.")
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision={precision!r}: it is 'float32' or 'bfloat16'.")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("the model has no weights to train (requires_grad is False for all).")
