@@ -1,0 +1,404 @@
+"""Reading LaTeX: many spellings of the right thing, no reading of what is ambiguous or hostile."""
+
+import random
+import re
+import time
+
+import pytest
+import sympy
+import torch
+
+from genart_lessons.equations import find
+from genart_lessons.proof import LatexError, judge
+from genart_lessons.proof.evaluate import evaluate
+from genart_lessons.proof.latex import parse
+from genart_lessons.proof.spelling import LONGEST
+
+NAMES = {"mu": "scalar", "sigma": "scalar", "log_var": "scalar", "x": "scalar", "a": "vector"}
+POINT = {
+    "mu": torch.tensor([0.3, -1.2], dtype=torch.float64),
+    "sigma": torch.tensor([1.7, 0.4], dtype=torch.float64),
+    "log_var": torch.tensor([0.2, -2.0], dtype=torch.float64),
+    "x": torch.tensor([0.9, 2.5], dtype=torch.float64),
+    "a": torch.tensor([[1.0, 2.0, -3.0], [0.5, -0.1, 4.0]], dtype=torch.float64),
+}
+MU, SIGMA, X, A = (POINT[name] for name in ("mu", "sigma", "x", "a"))
+
+
+def value(source: str) -> torch.Tensor:
+    return evaluate(parse(source, NAMES), POINT)
+
+
+MEANS = {
+    r"\frac12": 0.5 + 0 * X,
+    r"\frac 1 2": 0.5 + 0 * X,
+    r"\tfrac{1}{2}": 0.5 + 0 * X,
+    r"½": 0.5 + 0 * X,
+    r".5": 0.5 + 0 * X,
+    r"0.50": 0.5 + 0 * X,
+    r"\frac{1}{2\pi}": 1 / (2 * torch.pi) + 0 * X,
+    r"-x^2": -(X**2),
+    r"(-x)^2": X**2,
+    r"x^{2}\mu": X**2 * MU,
+    r"x^2\mu": X**2 * MU,
+    r"2x\mu": 2 * X * MU,
+    r"2\cdot x\times\mu": 2 * X * MU,
+    r"x - \mu - \sigma": X - MU - SIGMA,
+    r"x-(\mu-\sigma)": X - (MU - SIGMA),
+    r"x/\sigma/\sigma": X / SIGMA / SIGMA,
+    r"1/2(x+\mu)": (X + MU) / 2,
+    r"x^{-1}": 1 / X,
+    r"x^{1/2}": X**0.5,
+    r"\sqrt x": X**0.5,
+    r"\sqrt[3]{x}": X ** (1 / 3),
+    r"\sqrt2\sigma": 2**0.5 * SIGMA,
+    r"e^{-x}": (-X).exp(),
+    r"e^x": X.exp(),
+    r"\exp(-x)": (-X).exp(),
+    r"\exp\{-x\}": (-X).exp(),
+    r"\exp\left[-\frac12\log(2\pi)\right]": (2 * torch.pi) ** -0.5 + 0 * X,
+    r"\log\sigma^2": 2 * SIGMA.log(),
+    r"\log(\sigma^2)": 2 * SIGMA.log(),
+    r"\log\left(\sigma^{2}\right)": 2 * SIGMA.log(),
+    r"\log{\sigma^2}": 2 * SIGMA.log(),
+    r"2\log\sigma": 2 * SIGMA.log(),
+    r"\ln\sigma": SIGMA.log(),
+    r"\operatorname{log}\sigma": SIGMA.log(),
+    r"\mathrm{ln}(\sigma)": SIGMA.log(),
+    r"\log^2\sigma": SIGMA.log() ** 2,
+    r"(\log\sigma)^2": SIGMA.log() ** 2,
+    r"\log((\sigma)^2)": 2 * SIGMA.log(),
+    r"\log_2\sigma": SIGMA.log2(),
+    r"\log 2\pi\sigma^2": (2 * torch.pi * SIGMA**2).log(),
+    r"\log\sigma\log x": SIGMA.log() * X.log(),
+    r"x\log\sigma+\mu": X * SIGMA.log() + MU,
+    r"\log\frac{x}{\sigma}": (X / SIGMA).log(),
+    r"\max(\mu, 0)": MU.clamp(min=0),
+    r"\min\{\mu,x\}": torch.minimum(MU, X),
+    r"|\mu|": MU.abs(),
+    r"\left|\mu\right|": MU.abs(),
+    r"\lvert\mu\rvert x": MU.abs() * X,
+    r"2|\mu|": 2 * MU.abs(),
+    r"|\mu||x|": None,  # ambiguous: ‖
+    r"|\mu|\,|x|": MU.abs() * X.abs(),
+    r"\left|x-\left|\mu\right|\right|": (X - MU.abs()).abs(),
+    r"\left|x\left|\mu\right|x\right|": (X * MU.abs() * X).abs(),
+    r"|x-(|\mu|)|": (X - MU.abs()).abs(),
+    r"\lVert a\rVert^2": A.square().sum(-1),
+    r"\|a\|_2^2": A.square().sum(-1),
+    r"\left\|a\right\|^2_2": A.square().sum(-1),
+    r"||a||^2": A.square().sum(-1),
+    r"‖a‖": A.square().sum(-1).sqrt(),
+    r"\frac{1}{2\sigma^2}\|a\|^2": A.square().sum(-1) / (2 * SIGMA**2),
+    r"\sum_i a_i": A.sum(-1),
+    r"\sum_{i=1}^{n}a_i": A.sum(-1),
+    r"\sum\limits_{k=1}^K a_k^2": A.square().sum(-1),
+    r"\sum^{n}_{i=1} a^2_i": A.square().sum(-1),
+    r"\sum_j a_{j}^{2}+x": A.square().sum(-1) + X,
+    r"\sum_i\left(a_i+x\right)": (A + X[:, None]).sum(-1),
+    r"x\sum_i a_i\mu": X * A.sum(-1) * MU,
+    r"\prod_i a_i": A.prod(-1),
+    r"\sum_i\sum_j a_i a_j^2": A.sum(-1) * A.square().sum(-1),
+    r"\sum_i\left(a_i+\sum_j a_j\right)": 4 * A.sum(-1),
+    r"\sum_i\sum_j\prod_k (a_i+a_j+a_k)": sum(
+        (A[:, i, None] + A[:, j, None] + A).prod(-1) for i in range(3) for j in range(3)
+    ),
+    r"\sum_i a_i\sum_j a_j^2": A.sum(-1) * A.square().sum(-1),
+    r"\mathrm{log\_var}": POINT["log_var"],
+    r"log_var": POINT["log_var"],
+    r"μ + σ·x − ½": MU + SIGMA * X - 0.5,
+    r"σ² μ³": SIGMA**2 * MU**3,
+    r"（x＋μ）": X + MU,
+    r"\boldsymbol{\mu}+\mathbf{x}": MU + X,
+    r"\mu_\theta": MU,
+    r"\sigma_{\phi}^2": SIGMA**2,
+    r"\sigma^2_\phi": SIGMA**2,
+    "$x$": X,
+    "$$ x \\tag{3.7} $$": X,
+    r"\[x\]": X,
+    r"\begin{aligned} y &= x \end{aligned}": X,
+    r"y = x": X,
+    r"y = z = x.": X,
+    r"x \le y": X,
+    r"y \geq x": X,
+    r"\displaystyle x,": X,
+    r"\Bigl(\bigl(x\bigr)\Bigr)": X,
+    r"{x}": X,
+    "sigma^2 + log(x)": SIGMA**2 + X.log(),
+}
+
+
+@pytest.mark.parametrize("source", [s for s, want in MEANS.items() if want is not None])
+def test_it_reads_what_people_write(source):
+    assert torch.allclose(value(source), MEANS[source], rtol=1e-13)
+
+
+ASKS = {  # what could be meant in two ways, and what the message asks for
+    r"\log(\sigma)^2": "inside",
+    r"\log\left(\sigma\right)^2": "inside",
+    r"(x-\mu)^2/2\sigma^2": "under the line",
+    r"x/2\sigma": "under the line",
+    r"1/2\sigma^2": "under the line",
+    r"\log x/\sigma": "end here",
+    r"\log x\cdot\sigma": "end here",
+    r"\sin^{-1}x": "inverse",
+    r"x^2^2": "two powers",
+    r"2 3": "side by side",
+    r"x^-1": "braces",
+    r"\log -x": "brackets",
+    r"\sum_i a_i^2+a_i": "outside its sum",
+}
+
+
+@pytest.mark.parametrize("source", ASKS)
+def test_it_asks_where_two_things_could_be_meant(source):
+    with pytest.raises(LatexError, match=ASKS[source]):
+        value(source)
+
+
+REFUSED = {
+    "": "no formula",
+    "=": "no formula",
+    "x=": "no formula",
+    "\\": "did not expect",
+    "^2": "did not expect",
+    "_": "did not expect",
+    "x^": "too early",
+    "x+": "too early",
+    r"\frac": "too early",
+    r"\frac{1}": "too early",
+    r"\frac{1}{": "too early",
+    r"\left": "no formula",
+    "(x": "never closed",
+    "x)": "did not expect",
+    "(x]": "expected",
+    "|x": "never closed",
+    r"\|x": "never closed",
+    r"\left|x\right\|": "expected",
+    "||": "too early",
+    r"\sqrt": "too early",
+    r"\hat": "unknown",
+    r"\sum": "needs its index",
+    r"\sum_{": "never closed",
+    r"\sum_{i=1}^{n}": "too early",
+    r"\sum_{i=1}^{n-1}a_i": "whole axis",
+    r"\sum_{i=1}^{2n}a_i": "whole axis",
+    r"\sum_{i=2}^{n}a_i": "whole axis",
+    r"\sum_{i=0}^{n}a_i": "whole axis",
+    r"\sum_{i=1}^{3}a_i": "whole axis",
+    r"\sum_{i,j}a_i": "needs its index",
+    r"\mathbb{E}": "under which distribution",
+    r"\mathbb{E}[x]": "under which distribution",
+    r"\mathbb{E}_q[x]": "unknown distribution",
+    r"D_{KL}(p\Vert q)": "unknown distribution",
+    r"D_{KL}(p": "missing",
+    "y": "unknown symbol y; this equation knows: mu, sigma",
+    "x_i": "unknown symbol",
+    r"\sum_i x_i": "no index i",
+    r"\lVert a\rVert_1": "Euclidean",
+    r"\max_{x}(\mu)": "no subscript",
+    r"\log(x,\mu)": "one argument",
+    "x!": "did not expect !",
+    "f'(x)": "unknown symbol f",
+    "0.5*x**2": "Python",
+    "9" * 3999: "too large",
+    "9^{9^{9}}": "not checked|too large",
+    "9^{9^{9^{9}}}": "not checked|too large",
+    "(9^{99})^{99}": "too large",
+    r"2^{-10^{9}}": "not checked",
+    r"x^{1000}": "not checked",
+    r"e^{e^{e^{e^{100}}}}": "not checked",
+    r"\exp(\exp(\exp(\exp(100))))": "not checked",
+    r"\max(\exp(\exp(\exp(100))),1)": "not checked",
+    r"x^{1/0}": "not checked",
+    r"\max(\sqrt{-1},1)": "no value",
+    "(" * 500 + "x" + ")" * 500: "deep",
+    r"\sqrt" * 700 + "x": "deep",
+    "{" * 10**5: "longer than",
+    "x" * (LONGEST + 1): "longer than",
+    "\frac12": 'put r before the quotes, r"…"',
+    "\\log\theta": 'put r before the quotes, r"…"',
+    "\beta": 'put r before the quotes, r"…"',
+    r"__import__('os').system('true')": "did not expect",
+    r"x.__class__": "did not expect",
+    r"\input{/etc/passwd}": r"did not expect \\input",
+    "x\x00": "did not expect",
+    "😀": "did not expect",
+    "٣": "did not expect",
+}
+
+
+@pytest.mark.parametrize("source", REFUSED, ids=lambda s: ascii(s[:30]))
+def test_it_refuses_with_a_reason(source):
+    start = time.monotonic()
+    with pytest.raises(LatexError, match=REFUSED[source]) as caught:
+        parse(source, NAMES)
+    assert time.monotonic() - start < 2
+    assert 0 <= caught.value.place <= len(source)
+    assert str(caught.value).isprintable() or "\n" in str(caught.value)
+    assert "\x1b" not in str(caught.value) and "\x00" not in str(caught.value)
+
+
+@pytest.mark.parametrize("length", ["x", "a", r"\mu"])
+def test_a_sum_runs_to_the_length_and_not_to_another_number(length):
+    with pytest.raises(ValueError, match="whole axis"):
+        value(rf"\sum_{{i=1}}^{{{length}}} a_i")
+
+
+def test_the_mark_points_at_the_place():
+    with pytest.raises(LatexError) as caught:
+        value(r"x + \sigma + \wrong + 1")
+    _, line, mark = str(caught.value).split("\n")
+    assert line[mark.index("^") :].startswith(r"\wrong")
+
+
+def test_no_escape_sequence_reaches_a_terminal():
+    with pytest.raises(LatexError) as caught:
+        value("\x1b[31mred\x1b[0m")
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [r"\frac{1}{0}", "1/0", r"\log(-1)", r"\log 0", r"\sqrt{-1}"])
+def test_what_has_no_value_is_not_finite(source):
+    assert not torch.isfinite(value(source)).any()
+
+
+def test_random_rubbish_is_read_or_refused_and_nothing_else():
+    pieces = r"""x \mu \sigma a a_i \frac { } ( ) [ ] | \| || \left \right . , + - * / ^ _ 2 12 .5
+    \sum_i \sum \log \exp \max \hat \mathrm \mathbb E D_{KL} q(z|x) \Vert = \le \sqrt e ½ ² μ
+    \, & \\ ' ! \begin{x} \tag{1} \lVert \rVert \lvert KL log_var ∑ ᵢ \mid \E \x00""".split()
+    generator = random.Random(0)
+    start = time.monotonic()
+    for _ in range(4000):
+        source = " ".join(generator.choices(pieces, k=generator.randint(1, 12)))
+        try:
+            assert isinstance(parse(source, NAMES), sympy.Expr), source
+        except LatexError:
+            pass
+    assert time.monotonic() - start < 30
+
+
+def test_it_agrees_with_sympys_own_printer():
+    """Formulas that SymPy makes up and typesets, read back, have the values that SymPy gives."""
+    generator = random.Random(1)
+    letters = sympy.symbols("mu sigma x", positive=True)
+    point = dict(zip(letters, (0.7, 1.3, 2.1), strict=True))
+    values = {str(s): torch.tensor([v], dtype=torch.float64) for s, v in point.items()}
+    names = {name: "scalar" for name in values}
+
+    def grow(depth: int) -> sympy.Expr:
+        if depth == 0 or generator.random() < 0.2:
+            leaf = generator.choice([*letters, sympy.Rational(1, 3), sympy.Integer(2), sympy.pi])
+            return leaf
+        a, b = grow(depth - 1), grow(depth - 1)
+        return generator.choice(
+            [a + b, a - b, a * b, a / (b**2 + 1), a**2, sympy.sqrt(a**2 + 1),
+             sympy.exp(-(a**2)), sympy.log(a**2 + 2), sympy.Abs(a - b), sympy.tanh(a)]
+        )  # fmt: skip
+
+    checked = 0
+    for _ in range(300):
+        expr = grow(3)
+        source = re.sub(r"\\log\{\\left\(", r"\\log{\\left(", sympy.latex(expr))
+        try:
+            got = float(evaluate(parse(source, names), values))
+        except LatexError as error:
+            # SymPy typesets log(x)^2 with the power behind the bracket, where we ask what is meant.
+            assert "inside" in str(error) or "power above" in str(error), (source, error)
+            continue
+        assert got == pytest.approx(float(expr.subs(point)), rel=1e-9), source
+        checked += 1
+    assert checked > 250
+
+
+# -- what the five articles print, verbatim ------------------------------------------------------
+
+PRINTED = [  # label, equation, LaTeX as printed, right?
+    ("B2", "3.3", r"\log p(x)=D_{KL}(q(z\mid x)\Vert p(z\mid x))+\mathcal L(\theta,\phi;x)", True),
+    ("B2", "3.3", r"\log p(x) = \mathcal{D}_{KL}(q(z|x) \| p(z|x)) + \mathcal{L}(\theta, \phi; x)",
+     True),
+    ("B3", "3.3", r"\log p(x)=D_{KL}(q(z\mid x)\Vert p(z\mid x))+\mathbb E_{q(z\mid x)}"
+     r"[\log\frac{p(x,z)}{q(z\mid x)}]", True),
+    ("B3", "3.3", r"\log p(x) = \mathcal{D}_{KL}(q(z|x) \| p(z|x)) + \mathbb{E}_{q(z|x)}"
+     r"\big[\log \frac{p(x,z)}{q(z|x)}\big]", True),
+    ("B4", "3.4", r"\mathbb E_{q(z\mid x)}[\log\frac{p(x,z)}{q(z\mid x)}]", True),
+    ("B5", "3.5", r"\mathcal L=\mathbb E_{q}[\log p(x\mid z)]-D_{KL}(q(z\mid x;\phi)\Vert p(z))",
+     True),
+    ("B5", "3.5", r"\mathcal{L}(\theta, \phi; x) = \mathbb{E}_{q(z|x;\phi)}\big[\log p(x|z;\theta)"
+     r"\big] - \mathcal{D}_{KL}\big(q(z|x;\phi) \| p(z)\big)", True),
+    ("C4", "3.11", r"L_{KL}=-\frac12\sum_{i=1}^{n}(\mu_i^2+\sigma_i^2-1-\log\sigma_i^2)", False),
+    ("C4", "3.11",
+     r"L_{KL} = -\frac{1}{2} \sum_{i=1}^{n} (\mu_i^2 + \sigma_i^2 - 1 - \log(\sigma_i^2))", False),
+    ("C3", "3.16", r"L_{recon}=\lVert x-\hat x\rVert^2", False),
+    ("E2", "3.19", r"\mathcal L=\mathbb E_{q_\phi}[\log p_\theta(x\mid z)]-\beta "
+     r"D_{KL}(q_\phi(z\mid x)\Vert p(z))", True),
+    ("E2", "3.19", r"\mathcal{L}(\theta,\phi;x) = \mathbb{E}_{q_\phi(z|x)}\big[\log p_\theta(x|z)"
+     r"\big] - \beta D_{\mathrm{KL}}\big(q_\phi(z|x)\|p(z)\big)", True),
+    ("E2", "3.5", r"\mathbb E_{q_\phi}[\log p_\theta(x\mid z)]-D_{KL}(q_\phi(z\mid x)\Vert p(z))",
+     True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("label, id, printed, right", PRINTED)
+def test_the_articles_formulas_get_the_verdict_they_deserve(label, id, printed, right):
+    equation = find(id)
+    verdict = judge(equation, printed)
+    assert verdict.ok is right, verdict
+    assert label in equation.sources
+    if right:
+        assert "exact" in verdict.kind
+    else:
+        (miss,) = [m for m in equation.near_misses if m.says == verdict.mistake]
+        assert miss.source == label
+
+
+SAME = {
+    "3.7": [
+        r"\frac{\mu^2+\sigma^2-1}{2}-\log\sigma",
+        r"½(μ² + σ² − 1 − log σ²)",
+        r"-\frac{1}{2}\big(1+\log \sigma^2-\mu^2-e^{\log\sigma^2}\big)",
+        r"0.5(\mu^2+\exp(\mathrm{log\_var})-1-\mathrm{log\_var})",
+        r"\frac12|\mu^2+\sigma^2-1-\log\sigma^2|",
+        r"D_{KL}=\frac12(\mu^2+\sigma^2-1-\log\sigma^2)",
+    ],
+    "3.10": [
+        r"\log\frac{\sigma_p}{\sigma_q}+\frac{\sigma^2_q+(\mu_q-\mu_p)^2}{2\sigma^2_p}-\frac12",
+        r"\log\sigma_{p}-\log\sigma_{q}+\frac{1}{2\sigma_p^2}|\mu_p-\mu_q|^2"
+        r"+\frac{\sigma_{q}^{2}}{2\sigma_{p}^{2}}-\frac12",
+        r"\frac12\left(\mathrm{log\_var\_p}-\mathrm{log\_var\_q}+\frac{\sigma_q^2+(\mu_q-\mu_p)^2}"
+        r"{\sigma_p^2}-1\right)",
+    ],
+    "3.11": [
+        r"\frac12\left(\lVert\mu\rVert^2+\lVert\sigma\rVert^2-n-\sum_i\log\sigma_i^2\right)",
+        r"-\frac12\sum_{j=1}^{d}(1+\log\sigma^2_j-\mu^2_j-\sigma^2_j)",
+    ],
+    "3.3": [
+        r"E_{q(z|x)}[\log\frac{p(x,z)}{q(z|x)}]+KL(q(z|x)||p(z|x))",
+        r"\mathbb{E}_{z\sim q(z|x)}[\log p(z,x)-\log q(z|x)]"
+        r"+\mathrm{KL}[q_\phi(z|x)\Vert p_\theta(z|x)]",
+        r"\mathbb E_q\left[\log p(x|z)p(z)-\log q(z|x)\right]"
+        r"+D_{\mathrm{KL}}\left(q(z|x)\,\middle\|\,p(z|x)\right)",
+        r"\sum_z q(z|x)\log\frac{p(x,z)}{q(z|x)}+\sum_z q(z|x)\log\frac{q(z|x)}{p(z|x)}",
+    ],
+    "3.15": [
+        r"\sum_i\left(x_i\log\sigma(\ell_i)+(1-x_i)\log(1-\sigma(\ell_i))\right)",
+        r"\sum_i\left(x_i\ell_i-\log(1+e^{\ell_i})\right)",
+    ],
+    "3.16": [
+        r"-\frac{\left\|\hat{x}-x\right\|^2_2}{2\sigma^{2}}-D\log\sigma-\frac{D}{2}\log2\pi",
+        r"\sum_{i=1}^{D}\left[-\frac{(x_i-\hat{x_i})^2}{2\sigma^2}-\frac12\log(2\pi\sigma^2)\right]",
+    ],
+    "3.x4": [r"x-\sigma(\ell)", r"x-\frac{1}{1+e^{-\ell}}", r"x-\operatorname{sigmoid}(\ell)"],
+    "0.1": [
+        r"\frac{1}{\sigma\sqrt{2\pi}}e^{-\frac{(x-\mu)^2}{2\sigma^2}}",
+        r"(2\pi\sigma^2)^{-1/2}e^{-(x-\mu)^2/(2\sigma^2)}",
+    ],
+    "0.4": [r"\log x \ge 1-\frac1x", r"1-x^{-1}", r"\frac{x-1}{x}"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("id, source", [(id, s) for id, many in SAME.items() for s in many])
+def test_another_way_to_write_it_is_as_right(id, source):
+    verdict = judge(find(id), source)
+    assert verdict.ok, verdict
+    assert "exact" in verdict.kind or "|\\mu" in source, verdict.kind  # |·| is left to the numbers
