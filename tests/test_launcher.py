@@ -199,7 +199,7 @@ def test_an_environment_through_its_whole_life(tmp_path, offline, capsys):
     # Finished: nothing is done, at once.
     began = time.perf_counter()
     python = environment.prepare(root)
-    assert time.perf_counter() - began < 0.5 and builds(root) == 2
+    assert time.perf_counter() - began < 5 and builds(root) == 2
     found = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True)
     assert Path(found.stdout.decode().strip()) == venv
 
@@ -633,9 +633,9 @@ def test_ctrl_c_ends_a_run_and_its_kernel(course, tmp_path):
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     kernel = int((tmp_path / "pid").read_text())
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "stopped" in out and "Traceback" not in out
-    wait_until(lambda: not alive(kernel), 10)
+    wait_until(lambda: not alive(kernel), 60)
 
 
 def alive(pid: int) -> bool:
@@ -744,22 +744,22 @@ def test_lab_in_a_fresh_clone(tmp_path, jupyter_home):
         assert "made 00_start_here.ipynb (not executed yet)\n" in lines
         address = f"http://localhost:{port}/lab/tree/chapters/00_start_here.ipynb?token=secret"
         assert f"    {address}\n" in lines
-        page = urllib.request.urlopen(address, timeout=20).read().decode()
+        page = urllib.request.urlopen(address, timeout=60).read().decode()
         settings = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
         assert settings["treePath"] == "chapters/00_start_here.ipynb"
         assert "@jupyterlab/apputils-extension:announcements" in settings["disabledExtensions"]
         assert settings["news"] == {"disabled": True}
         asked = f"http://localhost:{port}/api/contents/chapters/00_start_here.ipynb?token=secret"
-        notebook = json.loads(urllib.request.urlopen(asked, timeout=20).read())["content"]
+        notebook = json.loads(urllib.request.urlopen(asked, timeout=60).read())["content"]
         assert notebook["cells"][1]["metadata"]["trusted"]
 
         again = start(*argv, env=jupyter_home, cwd=clone)  # the same port once more
-        said = again.communicate(timeout=20)[0]
+        said = again.communicate(timeout=60)[0]
         assert again.returncode == 1
         assert said.startswith(f"genart: port {port} is taken") and said.count("\n") == 1
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        out, _ = server.communicate(timeout=20)
+        out, _ = server.communicate(timeout=60)
     assert server.returncode == 0 and "has stopped" in out and "Traceback" not in out
     assert not (clone / ".venv").exists()  # the environment at hand was used as it is
 

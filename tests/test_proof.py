@@ -313,7 +313,7 @@ def test_an_endless_loop_is_ended(candidate):
     start = time.monotonic()
     # A stub is recognised without being called, or loop_without_arguments would never return.
     refused(candidate, "no answer within 0.5 s", seconds=0.5)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     time.sleep(0.2)
     assert threading.active_count() <= before
 
@@ -339,12 +339,12 @@ def test_what_cannot_be_ended_is_left_behind_and_said_to_be(candidate):
 
 
 def test_ctrl_c_is_heard_and_ends_the_work():
-    running = threading.Event()
+    running, turns = threading.Event(), [0]
 
     def work():
         running.set()
         while True:
-            pass
+            turns[0] += 1
 
     def interrupt():
         running.wait()
@@ -356,10 +356,9 @@ def test_ctrl_c_is_heard_and_ends_the_work():
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_limited(work, 20)
+    so_far = turns[0]
     time.sleep(0.2)
-    assert not any(
-        t.name == "verify" and t.is_alive() and not t.daemon for t in threading.enumerate()
-    )
+    assert turns[0] == so_far > 0  # a loop that went on would slow down all that follows
     with pytest.raises(NoAnswer):
         run_limited(lambda: time.sleep(0.5), 0.05)
 
@@ -692,7 +691,7 @@ def test_two_names_of_one_thing_are_one_letter_in_a_proof():
 
 def test_a_slow_proof_is_not_the_candidates_fault(monkeypatch):
     def slowly():
-        time.sleep(0.5)
+        time.sleep(1.5)
         return sympy.Symbol("x") + 1
 
     definition = Definition("derived (SymPy)", slowly, {"x": sympy.Symbol("x")})
@@ -700,7 +699,7 @@ def test_a_slow_proof_is_not_the_candidates_fault(monkeypatch):
         "9.5", "slow", "y", "x+1", "", lambda x: x + 1, Numeric(points(x=uniform(0, 1))),
         definition=definition,
     )  # fmt: skip
-    assert judge(slow, "1+x", seconds=0.3).kind == "exact and numeric"
+    assert judge(slow, "1+x", seconds=1.0).kind == "exact and numeric"
     monkeypatch.setattr(exact, "SECONDS", 0.1)
     assert judge(slow, "1+x").kind == "numeric"
 

@@ -446,8 +446,9 @@ def test_foreign_and_damaged_files_get_a_sentence(tmp_path):
     with pytest.raises(show.NoProvenance, match="does not say where it comes from"):
         show.provenance(bad)
     whole = good.read_bytes()
-    turned = whole[:3000] + bytes([whole[3000] ^ 255]) + whole[3001:]
-    for data in (whole[: len(whole) // 2], turned, b"not a picture", b""):
+    places = range(1000, len(whole) - 50, len(whole) // 20)
+    turned = [whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in places]
+    for data in (whole[: len(whole) // 2], *turned, b"not a picture", b""):
         bad.write_bytes(data)
         with pytest.raises(show.NoProvenance, match="bad.png cannot be read"):
             show.provenance(bad)

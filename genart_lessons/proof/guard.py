@@ -33,21 +33,25 @@ def run_limited(work: Callable[[], Any], seconds: float) -> Any:
     cannot be, nor can a loop that catches everything: they are left behind, with a warning.
     """
     outcome: dict[str, Any] = {}
+    # Not thread.join: where Ctrl-C interrupts it, Python 3.11 takes the thread for ended.
+    ended = threading.Event()
 
     def worker() -> None:
         try:
             outcome["value"] = work()
         except BaseException as error:  # even SystemExit must not end the reader's kernel
             outcome["error"] = error
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=worker, daemon=True, name=WORKER)
     thread.start()
     deadline = time.monotonic() + seconds
     try:
-        while thread.is_alive() and time.monotonic() < deadline:
-            thread.join(0.05)  # short joins, so that Ctrl-C is heard on every system
+        while not ended.is_set() and time.monotonic() < deadline:
+            ended.wait(0.05)  # short waits, so that Ctrl-C is heard on every system
     finally:
-        _end(thread)
+        _end(thread, ended)
     if "error" in outcome and not isinstance(outcome["error"], Stop):
         raise outcome["error"]
     if "value" not in outcome:
@@ -55,16 +59,16 @@ def run_limited(work: Callable[[], Any], seconds: float) -> Any:
     return outcome["value"]
 
 
-def _end(thread: threading.Thread) -> None:
+def _end(thread: threading.Thread, ended: threading.Event) -> None:
     """Ask the thread to stop; asked again, because a bare ``except:`` may swallow the first."""
     for _ in range(20):
-        if not thread.is_alive() or thread.ident is None:
+        if ended.is_set() or thread.ident is None:
             return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident), ctypes.py_object(Stop)
         )
-        thread.join(0.05)
-    if thread.is_alive():
+        ended.wait(0.05)
+    if not ended.is_set():
         message = "the candidate is still running and slows this kernel down: restart it"
         warnings.warn(message, stacklevel=2)
 

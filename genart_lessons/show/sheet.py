@@ -117,7 +117,9 @@ def provenance(path) -> Provenance:
         raise FileNotFoundError(f"There is no picture {path.as_posix()}.")
     try:
         with PngImagePlugin.PngImageFile(path) as image:
-            image.load()  # a cut or broken file fails here
+            image.verify()  # every chunk's checksum; a decoder may read over a turned bit
+        with PngImagePlugin.PngImageFile(path) as image:
+            image.load()
             text, sheet = dict(image.text), image.convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise NoProvenance(
