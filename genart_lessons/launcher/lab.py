@@ -92,10 +92,19 @@ def wait_for_address(server: subprocess.Popen, seconds: float = 60) -> str | Non
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
         for info in list_running_servers():
-            if info["pid"] == server.pid:
+            if info["pid"] == server.pid and _answers(info["hostname"], info["port"]):
                 return address(info)
         time.sleep(0.1)
     return None
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens there: a server says where it will be before it is there."""
+    try:
+        socket.create_connection((host or "localhost", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def address(info: dict) -> str:
