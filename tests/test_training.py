@@ -20,7 +20,7 @@ from torch import nn
 
 from genart_lessons import training
 from genart_lessons.training import checkpoint as checkpoints
-from genart_lessons.training import loop, run, watch
+from genart_lessons.training import loop, run, turns, watch
 
 WORKER = Path(worker.__file__)
 PACKAGE = Path(training.__file__).parent
@@ -109,11 +109,11 @@ def test_optimizers():
         (torch.optim.SGD, torch.optim.SGD),
         (lambda ps: torch.optim.AdamW(ps, lr=0.5), torch.optim.AdamW),
     ):
-        made = loop._optimizer(optimizer, worker.make_model(), 0.25)
+        made = turns.make_optimizer(optimizer, worker.make_model(), 0.25)
         assert type(made) is kind
         assert made.param_groups[0]["lr"] == (0.5 if kind is torch.optim.AdamW else 0.25)
     ready = torch.optim.SGD(worker.make_model().parameters(), lr=0.1)
-    assert loop._optimizer(ready, worker.make_model(), 0.25) is ready
+    assert turns.make_optimizer(ready, worker.make_model(), 0.25) is ready
 
 
 def test_the_gradient_is_clipped():

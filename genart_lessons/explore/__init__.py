@@ -5,7 +5,11 @@ redrawn in place. A saved notebook therefore shows it anywhere, and a live one h
 """
 
 from genart_lessons.explore.base import Explorer, slider
+from genart_lessons.explore.game import choice, game
 from genart_lessons.explore.gaussians import bound, two_gaussians
+from genart_lessons.explore.generator import generator
 from genart_lessons.explore.latent import latent
 
-__all__ = ["Explorer", "bound", "latent", "slider", "two_gaussians"]
+__all__ = [
+    "Explorer", "bound", "choice", "game", "generator", "latent", "slider", "two_gaussians",
+]  # fmt: skip

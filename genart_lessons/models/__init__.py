@@ -1,12 +1,14 @@
 """The networks, their losses and their samplers: one module a family of models.
 
-``models.vae``: variational autoencoders (chapter 03). ``models.baseline``: the plain example that
-``bench`` measures them against.
+``models.vae``: variational autoencoders (chapter 03). ``models.gan``: adversarial networks, and
+``models.plane``: small ones on the plane, where their modes can be counted; ``models.games``: two
+players with one number each; ``models.frechet``: a distance between sets of pictures (chapter 04).
+``models.baseline``: the plain example that ``bench`` measures them against.
 """
 
 import importlib
 
-_FAMILIES = ("baseline", "vae")
+_FAMILIES = ("baseline", "frechet", "games", "gan", "plane", "vae")
 
 
 def __getattr__(name: str):

@@ -9,6 +9,7 @@ Pictures come in as tensors (N, C, H, W) with values in [0, 1] and C = 1 or 3, o
 (C, H, W) tensors or Pillow images.
 """
 
+from genart_lessons.show.fields import field, game_on_a_line, samples
 from genart_lessons.show.look import INK, MUTED, PALETTE, PAPER, Picture, style
 from genart_lessons.show.pictures import as_pictures, film, gallery, pairs, rows, walk
 from genart_lessons.show.plots import bars, curves, density, heat, scatter
@@ -17,8 +18,8 @@ from genart_lessons.show.source import source
 
 __all__ = [
     "INK", "MUTED", "PALETTE", "PAPER", "NoProvenance", "Picture", "Provenance", "as_pictures",
-    "bars", "curves", "density", "film", "gallery", "heat", "pairs", "provenance", "rows",
-    "save_sheet", "scatter", "source", "style", "walk",
+    "bars", "curves", "density", "field", "film", "gallery", "game_on_a_line", "heat", "pairs",
+    "provenance", "rows", "samples", "save_sheet", "scatter", "source", "style", "walk",
 ]  # fmt: skip
 
 style()

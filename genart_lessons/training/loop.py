@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,9 +16,16 @@ from torch import Tensor, nn
 from genart_lessons import runtime
 from genart_lessons.training.checkpoint import code_print
 from genart_lessons.training.run import Clock, History, Run
+from genart_lessons.training.turns import (
+    Losses,
+    Turn,
+    check_turns,
+    make_turns,
+    play_all,
+    turn_settings,
+)
 from genart_lessons.training.watch import CtrlC, Watch
 
-Loss = Callable[[nn.Module, dict], Any]
 Schedule = str | Callable[[int, float], float]
 
 
@@ -31,13 +37,13 @@ class BatchSource(Protocol):
 
 def fit(
     model: nn.Module,
-    loss: Loss,
+    loss: Losses,
     batches: BatchSource,
     *,
     steps: int | None = None,
     seconds: float | None = None,
-    optimizer: torch.optim.Optimizer | Callable | None = None,
-    lr: float = 1e-3,
+    optimizer: torch.optim.Optimizer | Callable | Mapping | None = None,
+    lr: float | Mapping[str, float] = 1e-3,
     schedule: Schedule = "constant",
     warmup: int = 0,
     ema: float | None = None,
@@ -54,11 +60,16 @@ def fit(
     Args:
         loss: ``loss(model, batch)`` → a scalar, the mean over the batch; or ``(scalar, parts)``
             with named scalars to be recorded. ``batch["step"]`` is the number of the step.
+            For opponents, ``{"discriminator": its loss, "generator": its loss}``, by the names of
+            sub-modules: in every step each part has its turn, in this order, and a turn moves that
+            part's weights alone (Goodfellow et al. 2014, algorithm 1). ``history.parts`` then
+            holds each part's loss by its name, ``history.losses`` their sum.
         batches: ``batches.at(step)`` → name → ``(B, …)``. Under ``torchrun`` each process
             trains on its slice, and all arrive at the weights of a single process.
         steps, seconds: train for so many steps, or for so long; give one of the two.
         optimizer: a class like ``torch.optim.SGD``, called with ``lr``; a function from parameters
-            to an optimiser; or an optimiser. Default: Adam (Kingma and Ba 2015).
+            to an optimiser; or an optimiser. Default: Adam (Kingma and Ba 2015). With several
+            parts each gets its own, and ``optimizer`` and ``lr`` may be ``{part: …}``.
         schedule: ``"constant"``, ``"cosine"`` (down to 0 at the end) or a function of the step and
             the number of steps that gives a factor. The first ``warmup`` steps rise to it linearly.
         ema: decay of the averaged copy of the weights, ``history.ema``; 0.999 is usual.
@@ -72,19 +83,19 @@ def fit(
     Ctrl-C ends the run after a step; what was learnt is kept. Raises ValueError for options that
     do not go together, NotFinite for a loss that is NaN, CheckpointRefused for a foreign one.
     """
-    _check(model, steps, seconds, lr, schedule, ema, precision, every)
+    _check(steps, seconds, lr, schedule, ema, precision, every)
+    check_turns(model, loss, optimizer, lr)
     accelerator, device = _accelerator()
     model.to(device).train()
-    objective = accelerator.prepare(_Objective(model, loss, precision, device))
-    optim = _optimizer(optimizer, model, lr)
-    rates = [group["lr"] for group in optim.param_groups]
+    turns = make_turns(model, loss, optimizer, lr, precision, accelerator, device)
     average = Average(model, ema) if ema else None
     history = History(ema=average.model if average else None)
-    run = Run(model, optim, history, device, accelerator)
+    optimizers = {turn.part: turn.optimizer for turn in turns}
+    run = Run(model, optimizers, history, device, accelerator)
     if checkpoint is not None:
         options = dict(warmup=warmup, ema=ema, clip_grad=clip_grad, precision=precision)
         options |= _schedule_settings(schedule, steps or seconds)
-        settings = _settings(batches, loss, model, optim) | options
+        settings = _settings(batches, model, turns) | options
         run.resume(Path(checkpoint), settings, steps)
 
     part, parts = accelerator.process_index, accelerator.num_processes
@@ -94,14 +105,10 @@ def fit(
             while not clock.finished:
                 step = run.step
                 batch = {key: x.to(device) for key, x in batches.at(step, part, parts).items()}
-                value, named = objective(batch | {"step": step})
-                optim.zero_grad()
-                accelerator.backward(value)
-                if clip_grad:
-                    nn.utils.clip_grad_norm_(model.parameters(), clip_grad)
-                for group, rate in zip(optim.param_groups, rates, strict=True):
-                    group["lr"] = rate * lr_factor(step, clock.total, schedule, warmup)
-                optim.step()
+                factor = lr_factor(step, clock.total, schedule, warmup)
+                value, named = play_all(
+                    turns, batch | {"step": step}, accelerator, factor, clip_grad
+                )
                 if average:
                     average.update(step)
                 run.note(value, named)
@@ -161,28 +168,6 @@ class Average:
             averaged.copy_(buffer)
 
 
-class _Objective(nn.Module):
-    """The loss as a module for Accelerate to wrap: a loss may then call any method of the model."""
-
-    def __init__(self, model: nn.Module, loss: Loss, precision: str, device: torch.device):
-        super().__init__()
-        self.model, self.device, self.mixed = model, device, precision == "bfloat16"
-        self._call = lambda *args: loss(*args)  # a loss that is a module is not trained with it
-
-    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-        mixed = torch.autocast(self.device.type, torch.bfloat16) if self.mixed else None
-        with mixed or contextlib.nullcontext():
-            result = self._call(self.model, batch)
-        value, parts = result if isinstance(result, tuple) else (result, {})
-        if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(
-                f"the loss must be one number that depends on the weights; this is {shape}. "
-                "Take the mean over the batch, and leave out .item(), .detach() and no_grad."
-            )
-        return value, {key: torch.as_tensor(x).detach() for key, x in parts.items()}
-
-
 def _accelerator() -> tuple[Accelerator, torch.device]:
     """The processes that train together (one, or as many as torchrun started), and our device."""
     device = runtime.device()
@@ -192,27 +177,12 @@ def _accelerator() -> tuple[Accelerator, torch.device]:
     return accelerator, accelerator.device
 
 
-def _optimizer(given: Any, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """Accelerate's own wrapper is left out: it costs more than a small model's whole step."""
-    if isinstance(given, torch.optim.Optimizer):
-        return given
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if given is None:
-        return torch.optim.Adam(trainable, lr=lr, fused=True)
-    return given(trainable, lr=lr) if isinstance(given, type) else given(trainable)
-
-
-def _settings(batches: Any, loss: Loss, model: nn.Module, optimizer: Any) -> dict[str, Any]:
+def _settings(batches: Any, model: nn.Module, turns: list[Turn]) -> dict[str, Any]:
     """What two runs must have in common for one to go on where the other stopped."""
-    group = optimizer.param_groups[0]
-    left_out = {"params", "lr", "fused", "foreach"}
     return {
         **getattr(batches, "settings", {}),
-        "loss": code_print(loss),
         "shapes": {name: list(x.shape) for name, x in model.state_dict().items()},
-        "lr": [group["lr"] for group in optimizer.param_groups],
-        "optimizer": type(optimizer).__name__,
-        "optimizer options": {k: repr(v) for k, v in group.items() if k not in left_out},
+        **turn_settings(turns),
     }
 
 
@@ -230,10 +200,12 @@ def _summary(run: Run, steps: int | None, seconds: float | None) -> str:
     return f"interrupted: the model keeps what it has learnt{again}"
 
 
-def _check(model, steps, seconds, lr, schedule, ema, precision, every) -> None:
+def _check(steps, seconds, lr, schedule, ema, precision, every) -> None:
     if (steps is None) == (seconds is None):
         raise ValueError("give steps=… or seconds=…, one of the two.")
-    if (steps or seconds or 0) <= 0 or every is not None and every <= 0 or not lr > 0:
+    rates = lr.values() if isinstance(lr, Mapping) else [lr]
+    wrong = (steps or seconds or 0) <= 0 or every is not None and every <= 0
+    if wrong or not all(rate > 0 for rate in rates):
         raise ValueError("steps, seconds, every and lr must be above 0.")
     if not callable(schedule) and schedule not in ("constant", "cosine"):
         raise ValueError(f"schedule={schedule!r}: it is 'constant', 'cosine' or a function.")
@@ -241,5 +213,3 @@ def _check(model, steps, seconds, lr, schedule, ema, precision, every) -> None:
         raise ValueError(f"ema={ema} is a decay: a number between 0 and 1, such as 0.999.")
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision={precision!r}: it is 'float32' or 'bfloat16'.")
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError("the model has no weights to train (requires_grad is False for all).")

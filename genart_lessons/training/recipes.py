@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genart_lessons import data, runtime
 from genart_lessons.models import vae
+from genart_lessons.training import recipes_gan
 from genart_lessons.training.batches import Batches
 from genart_lessons.training.loop import fit
 from genart_lessons.training.run import History
@@ -65,8 +66,8 @@ class Recipe:
     about: str
     data: str
     steps: int
-    train: Callable[[int, int], tuple[vae.VAE, History]]
-    measure: Callable[[vae.VAE], dict[str, float]]
+    train: Callable[[int, int], tuple[nn.Module, History]]
+    measure: Callable[..., dict[str, float]]
 
 
 def train_digits(steps: int, seed: int = 0) -> tuple[vae.VAE, History]:
@@ -121,6 +122,34 @@ def measure_emoji(model: vae.VAE) -> dict[str, float]:
 
 
 RECIPES = {
+    "gan_icons": Recipe(
+        "chapter 04: a DCGAN on icons, codes of 64 numbers",
+        "icons 32×32, training split",
+        recipes_gan.GAN_ICONS_STEPS,
+        recipes_gan.train_icons,
+        recipes_gan.measure_samples,
+    ),
+    "gan_styles": Recipe(
+        "chapter 04: the same, told to fill or to outline",
+        "icons 32×32 with a plain style, training split",
+        recipes_gan.GAN_STYLES_STEPS,
+        recipes_gan.train_styles,
+        recipes_gan.measure_samples,
+    ),
+    "vaegan_icons": Recipe(
+        "chapter 04: a VAE-GAN on icons, a code of 64 numbers",
+        "icons 32×32, training split",
+        recipes_gan.VAEGAN_ICONS_STEPS,
+        recipes_gan.train_vaegan,
+        recipes_gan.measure_reconstructions,
+    ),
+    "vae_icons": Recipe(
+        "chapter 04: the plain VAE beside it",
+        "icons 32×32, training split",
+        recipes_gan.VAE_ICONS_STEPS,
+        recipes_gan.train_vae,
+        recipes_gan.measure_reconstructions,
+    ),
     "vae_digits": Recipe(
         "chapter 03: digits, a code of 8 numbers",
         "digits 8×8, training split",

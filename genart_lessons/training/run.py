@@ -52,10 +52,13 @@ class History:
 
 @dataclass
 class Run:
-    """All that a checkpoint holds, and the losses that are still on the device."""
+    """All that a checkpoint holds, and the losses that are still on the device.
+
+    ``optimizers``: one for each part that has turns of its own; ``""`` is the whole model.
+    """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: dict[str, torch.optim.Optimizer]
     history: History
     device: torch.device
     accelerator: Accelerator
@@ -84,7 +87,19 @@ class Run:
         self.history.losses += (losses := rows.get("loss", []))
         for step, value in enumerate(losses, self.step - len(losses)):
             if not math.isfinite(value):
-                self._stop(f"the loss is {value} at step {step}")
+                self._stop(f"the loss{self._whose(step)} is {value} at step {step}")
+
+    def _whose(self, step: int) -> str:
+        """Which part's loss is not finite, where parts have turns of their own."""
+        rows = {p: self.history.parts[p] for p in self.optimizers if p in self.history.parts}
+        bad = [part for part, row in rows.items() if not math.isfinite(row[step])]
+        return f" of the {bad[0]}" if bad else ""
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for part, optimizer in self.optimizers.items():
+            tensors |= _under(_shelf(part), checkpoint.optimizer_tensors(optimizer))
+        return tensors
 
     def save(self) -> None:
         """Write the checkpoint, unless the newest is of this step; stop if a weight is NaN."""
@@ -101,7 +116,7 @@ class Run:
         tensors = (
             _under("model", state)
             | _under("ema", self.history.ema.state_dict() if self.history.ema is not None else {})
-            | _under("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+            | self._optimizer_tensors()
             | _under("random", checkpoint.random_state(self.device))
             | {f"history.{k}": torch.tensor(v, dtype=torch.float64) for k, v in rows.items()}
         )
@@ -124,7 +139,8 @@ class Run:
         self.model.load_state_dict(_of("model", tensors))
         if self.history.ema is not None:
             self.history.ema.load_state_dict(_of("ema", tensors))
-        checkpoint.load_optimizer(self.optimizer, _of("optimizer", tensors))
+        for part, optimizer in self.optimizers.items():
+            checkpoint.load_optimizer(optimizer, _of(_shelf(part), tensors))
         checkpoint.set_random_state(_of("random", tensors), self.device)
         rows = _of("history", tensors)
         self.history.losses = rows["loss"].tolist()
@@ -133,7 +149,7 @@ class Run:
         self.history.seconds = meta["seconds"]
 
     def _stop(self, what: str) -> None:
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        rate = max(group["lr"] for o in self.optimizers.values() for group in o.param_groups)
         kept = f" {self.path} keeps the state after {self.saved} steps." if self.saved > 0 else ""
         raise NotFinite(
             f"{what}, and training cannot go on. Try a smaller lr (it was {rate:.3g}), "
@@ -200,6 +216,11 @@ class Clock:
         left_text = f", {left:.0f} s left" if not self.finished else f" in {history.seconds:.1f} s"
         loss = f", loss {history.losses[-1]:.4g}" if history.losses else ""
         return f"{self.run.step}{of} steps{loss}{left_text}"
+
+
+def _shelf(part: str) -> str:
+    """Where a part's optimiser lies in a checkpoint."""
+    return f"optimizer-{part}" if part else "optimizer"
 
 
 def _under(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
