@@ -215,9 +215,6 @@ KINDS = {
     "plain": {},
     "deep": dict(latent=7, hidden=16, layers=3),
     "waves": dict(waves=5),
-    "packed": dict(pack=4),
-    "packed waves": dict(pack=2, waves=3),
-    "spectral": dict(spectral=True),
 }
 
 
@@ -226,8 +223,7 @@ def test_shapes_and_gradients(mixture, kind):
     torch.manual_seed(0)
     model = plane.PlaneGAN(mixture.scale, **KINDS[kind])
     batch = batch_for(mixture, model)
-    pack = KINDS[kind].get("pack", 1)
-    assert model.judge(batch["x"]).shape == (32 // pack,)
+    assert model.judge(batch["x"]).shape == (32,)
     assert model.make(batch["z"]).shape == (32, 2)
     losses = model.losses(gamma=0.1, steps=10)
     assert list(losses) == ["discriminator", "generator"]
@@ -288,30 +284,50 @@ def test_r1_is_half_gamma_times_the_squared_slope():
     assert torch.allclose(lazy(model, {**batch, "step": 1}), plain)
 
 
-def test_a_packed_discriminator_sees_what_a_plain_one_cannot():
-    """All 32 points the same, or each another: what they are judged to be depends on it."""
-    torch.manual_seed(0)
-    packed = plane.PlaneGAN(pack=2)
-    a, b = torch.randn(2, 1, 2, generator=chance(1)).unbind()
-    same = packed.judge(torch.cat([a, a, b, b])).mean()
-    mixed = packed.judge(torch.cat([a, b, a, b])).mean()
-    assert not torch.allclose(same, mixed, atol=1e-4)
-    plain = plane.PlaneGAN()
-    same, mixed = plain.judge(torch.cat([a, a, b, b])), plain.judge(torch.cat([a, b, a, b]))
-    assert torch.allclose(same.mean(), mixed.mean())
-    with pytest.raises(ValueError, match="packed"):
-        packed.judge(torch.zeros(5, 2))
+def run(model, mixture, columns, steps=30):
+    """Train on these columns of five data sets, as ``training.fit`` does."""
+    model = model.double()
+    x = mixture.sample(5 * 400, generator=chance(1)).view(400, 5, 2).double()
+    z = torch.randn(steps, 16, 5, model.latent, generator=chance(2)).double()
+    optimizers = {
+        part: torch.optim.Adam(model.get_submodule(part).parameters(), lr=1e-2)
+        for part in ("discriminator", "generator")
+    }
+    for step in range(steps):
+        batch = {"x": x[step * 8 : step * 8 + 16, columns], "z": z[step][:, columns], "step": step}
+        if len(columns) == 1:
+            batch |= {name: batch[name].squeeze(1) for name in ("x", "z")}
+        for part, loss in model.losses("relativistic", gamma=0.1, every=2).items():
+            model.zero_grad()
+            loss(model, batch).backward()
+            optimizers[part].step()
+    return model
 
 
-def test_spectral_normalisation_bounds_the_slope():
-    torch.manual_seed(0)
-    model = plane.PlaneGAN(spectral=True)
-    for layer in model.discriminator.layers[::2]:
-        layer.parametrizations.weight[0]._power_method(layer.parametrizations.weight.original, 50)
-    model.eval()
-    x, y = 3 * torch.randn(2, 500, 2, generator=chance(2))
-    rise = (model.judge(x) - model.judge(y)).abs()
-    assert (rise <= 1.001 * (x - y).norm(dim=1)).all()
+def test_pairs_side_by_side_learn_what_each_learns_alone():
+    mixture, options = MIXTURES["ring"], dict(hidden=8, waves=2)
+    scale = mixture.scale
+    together = run(plane.PlaneGAN(scale, seeds=range(5), **options), mixture, list(range(5)))
+    for k in (0, 3):
+        alone = run(plane.PlaneGAN(scale, seeds=[k], **options), mixture, [k])
+        for name, weights in alone.state_dict().items():
+            assert torch.allclose(together.state_dict()[name][k], weights[0], atol=1e-8), name
+    other = run(plane.PlaneGAN(scale, seeds=[3], **options), mixture, [2])  # another's data
+    assert not torch.allclose(
+        together.generator.layers[0].weight[3], other.generator.layers[0].weight[0], atol=1e-2
+    )
+    assert together.float().sample(7, generator=chance(3)).shape == (7, 5, 2)
+    with pytest.raises(ValueError, match=r"points must be \(B, 5, 2\)"):
+        together.judge(torch.zeros(4, 2).double())
+
+
+def test_a_pair_starts_as_linear_layers_do():
+    layer = plane.Dense(16, 4000, [chance(5)])
+    theirs = torch.nn.Linear(16, 4000)
+    assert stats.ks_2samp(
+        layer.weight.detach().flatten().numpy(), theirs.weight.detach().flatten().numpy()
+    ).pvalue > 1e-4  # fmt: skip
+    assert float(layer.bias.detach().abs().max()) <= 0.25
 
 
 def test_gamma_fades_over_the_run():
@@ -343,7 +359,7 @@ def test_sampling_is_a_function_of_the_noise():
 
 @pytest.mark.parametrize(
     "options",
-    [{"scale": 0.0}, {"latent": 0}, {"hidden": 0}, {"layers": 0}, {"pack": 0}, {"waves": -1}],
+    [{"scale": 0.0}, {"latent": 0}, {"hidden": 0}, {"layers": 0}, {"seeds": ()}, {"waves": -1}],
 )
 def test_bad_networks_are_refused(options):
     with pytest.raises(ValueError, match="must be"):

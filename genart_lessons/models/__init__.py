@@ -3,12 +3,13 @@
 ``models.vae``: variational autoencoders (chapter 03). ``models.gan``: adversarial networks, and
 ``models.plane``: small ones on the plane, where their modes can be counted; ``models.games``: two
 players with one number each; ``models.frechet``: a distance between sets of pictures (chapter 04).
-``models.baseline``: the plain example that ``bench`` measures them against.
+``models.baseline``: the plain examples that ``bench`` measures ours against; ``models.gan_digits``:
+ours, where chapter 03's is not.
 """
 
 import importlib
 
-_FAMILIES = ("baseline", "frechet", "games", "gan", "plane", "vae")
+_FAMILIES = ("baseline", "frechet", "games", "gan", "gan_digits", "plane", "vae")
 
 
 def __getattr__(name: str):

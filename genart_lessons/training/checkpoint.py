@@ -177,15 +177,17 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
     return tensors, json.loads(header["meta"])
 
 
-def _differences(old: dict, new: dict) -> list[str]:
-    """One clause for each setting that is not the same."""
+def _differences(old: dict, new: dict, under: str = "") -> list[str]:
+    """One clause for each setting that is not the same; ``under``: what they are parts of."""
     clauses = []
     for key in sorted({*old, *new}):
         was, now = old.get(key), new.get(key)
         if was == now:
             continue
         if isinstance(was, dict) and isinstance(now, dict):
-            clauses += [f"{key}: {clause}" for clause in _differences(was, now)[:3]]
+            clauses += [f"{key}: {clause}" for clause in _differences(was, now, key)[:3]]
+        elif under in CHANGED:
+            clauses.append(f"{key}'s has changed")
         else:
             clauses.append(CHANGED.get(key, f"{key} was {was} and is now {now}"))
     return clauses

@@ -44,6 +44,12 @@ class Turn:
             value, named = self.objective(batch)
             self.optimizer.zero_grad()
             accelerator.backward(value)
+        if accelerator.num_processes > 1 and any(w.grad is None for w in self.weights):
+            whose = f"of the {self.part} " if self.part else ""
+            raise ValueError(
+                f"some weights {whose}got no gradient from their loss, and processes that train "
+                "together must share every one: freeze them, or let the loss depend on them."
+            )
         if clip_grad:
             nn.utils.clip_grad_norm_(self.weights, clip_grad)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -155,7 +161,9 @@ def check_turns(model: nn.Module, losses: Losses, optimizer: Any, lr: Any) -> No
         return
     if not losses:
         raise ValueError("loss={}: give a loss, or {part: its loss} for every opponent.")
-    _weights(model, losses)
+    if wrong := [part for part, loss in losses.items() if not callable(loss)]:
+        raise ValueError(f"the loss of {wrong[0]!r} is no function of (model, batch).")
+    own = _weights(model, losses)
     if isinstance(optimizer, torch.optim.Optimizer) and len(losses) > 1:
         raise ValueError(
             f"one optimiser cannot serve {' and '.join(losses)}: give a class, a function from "
@@ -164,6 +172,12 @@ def check_turns(model: nn.Module, losses: Losses, optimizer: Any, lr: Any) -> No
     for name, given in (("optimizer", optimizer), ("lr", lr)):
         if isinstance(given, Mapping) and set(given) != set(losses):
             raise ValueError(f"{name} names {sorted(given)}, and the losses {sorted(losses)}.")
+    for part in losses:
+        ready = _of_part(optimizer, part)
+        if isinstance(ready, torch.optim.Optimizer):
+            moved = {id(w) for group in ready.param_groups for w in group["params"]}
+            if moved != {id(w) for w in own[part]}:
+                raise ValueError(f"the optimiser of {part} does not hold just {part}'s weights.")
 
 
 def turn_settings(turns: list[Turn]) -> dict[str, Any]:
