@@ -264,6 +264,32 @@ def test_a_slow_drawing_skips_stale_values_and_a_mistake_is_told(open_notebook, 
     page.get_by_text("k is 0, seed 3", exact=True).wait_for()
 
 
+GAME = "from genart_lessons import explore\nexplore.game()"
+GENERATOR = """import torch
+from genart_lessons import explore
+explore.generator(
+    lambda z, y: (z[:, :1, None, None] + y[:, None, None, None]).sigmoid().expand(-1, 1, 8, 8),
+    4, classes=["dark", "light"])"""
+
+
+def test_a_choice_a_seed_and_a_class_move_their_pictures(open_notebook, tmp_path):
+    page = open_notebook(write_notebook(tmp_path / "gan.ipynb", GAME, GENERATOR))
+    run_all(page)
+    page.wait_for_selector(f":nth-match({PICTURES}, 2)")
+    page.get_by_text("spirals out").first.wait_for()
+    before = picture(page)
+    page.get_by_label("rule of the steps").select_option(label="extragradient")
+    wait_for_change(page, before)
+    page.get_by_text("spirals in").first.wait_for()
+    before = picture(page, 1)
+    page.get_by_role("button", name="light").click()
+    wait_for_change(page, before, 1)
+    before = picture(page, 1)
+    page.locator(".noUi-handle").nth(3).focus()  # the first of the second explorer: the mix
+    page.keyboard.press("ArrowRight")
+    wait_for_change(page, before, 1)
+
+
 @pytest.fixture
 def chapter():
     """The stored chapter 03, as a learner opens it."""

@@ -336,6 +336,23 @@ PRINTED = [  # label, equation, LaTeX as printed, right?
      r"\big] - \beta D_{\mathrm{KL}}\big(q_\phi(z|x)\|p(z)\big)", True),
     ("E2", "3.5", r"\mathbb E_{q_\phi}[\log p_\theta(x\mid z)]-D_{KL}(q_\phi(z\mid x)\Vert p(z))",
      True),
+    ("A1", "4.1", r"\min_G\max_D V(D,G)=\mathbb E_{x\sim p_{data}}[\log D(x)]"
+     r"+\mathbb E_{z\sim p_z}[\log(1-D(G(z)))]", True),
+    ("B1", "4.1", r"\min_G \max_D V(D, G) = \mathbb{E}_{x \sim p_{data}(x)}[\log D(x)]"
+     r" + \mathbb{E}_{z \sim p_z(z)}[\log(1 - D(G(z)))]", True),
+    ("E1", "4.1", r"\min_{G}\max_{D} V(D,G)=\mathbb{E}_{\boldsymbol{x}\sim p_{\text{data}}"
+     r"(\boldsymbol{x})}\big[\log D(\boldsymbol{x})\big]+\mathbb{E}_{\boldsymbol{z}\sim "
+     r"p_{\boldsymbol{z}}(\boldsymbol{z})}\big[\log(1-D(G(\boldsymbol{z})))\big]", True),
+    ("C2", "4.1", r"L_{disc}=\mathbb E_{x\sim p_{data}}[\log D(x)]+\mathbb E_{z\sim p(z)}"
+     r"[\log(1-D(G(z)))]", True),
+    ("C2", "4.12", r"L_{disc}=\mathbb E_{x\sim p_{data}}[\log D(x)]+\mathbb E_{z\sim p(z)}"
+     r"[\log(1-D(G(z)))]", False),
+    ("C1", "4.13", r"L_{gen}=\mathbb E_{x\sim p_{data}}[\log(1-D(G(x)))]", False),
+    ("D6", "4.13", r"L_G=-\mathbb E_{p_{data}}[\log D]-\mathbb E_z[\log(1-D(G(z)))]", False),
+    ("D7", "4.12", r"L_D=-\mathbb E_{p_{data}}[\log D]-\mathbb E_z[\log(1-D(G(z)))]", True),
+    ("A3", "4.13", r"\mathbb E_{z\sim p_z}[\log(1-D(G(z)))]", True),
+    ("S13", "4.13", r"L_G=-\mathbb E_{z\sim p_z}[\log(1-D(G(z)))]", False),
+    ("D1", "4.4", r"D(x)=1", False),
 ]  # fmt: skip
 
 
@@ -388,6 +405,39 @@ SAME = {
         r"-\frac{\left\|\hat{x}-x\right\|^2_2}{2\sigma^{2}}-D\log\sigma-\frac{D}{2}\log2\pi",
         r"\sum_{i=1}^{D}\left[-\frac{(x_i-\hat{x_i})^2}{2\sigma^2}-\frac12\log(2\pi\sigma^2)\right]",
     ],
+    "4.1": [
+        r"E_{x∼p_data}[\log D(x)]+E_{z∼p_z}[\log(1-D(G(z)))]",
+        r"\mathbb{E}_{x\sim p_{\text{data}}(x)}[\ln D_\phi(x)]+\mathbb{E}_{z\sim p(z)}"
+        r"[\ln(1-D_\phi(G_\theta(z)))]",
+        r"\mathbb E_{p_{\rm data}}[\log D]+\mathbb E_{z}[\log(1-D(G(z)))]",
+        r"\sum_x p_{data}(x)\log D(x)+\sum_z p_z(z)\log(1-D(G(z;\theta_g)))",
+    ],
+    "4.4": [
+        r"\frac{p_{data}}{p_{data}+p_g}",
+        r"D^*(x)=\frac{1}{1+\frac{p_g(x)}{p_{\text{data}}(x)}}",
+        r"1-\frac{p_g(x)}{p_{data}(x)+p_g(x)}",
+        r"\frac{\frac12p_{data}(x)}{m(x)}\cdot\frac{1}{2}\cdot 2",
+    ],
+    "4.5": [
+        r"\frac12D_{KL}\left(p_{data}\,\Big\|\,\frac{p_{data}+p_g}{2}\right)"
+        r"+\frac12D_{KL}\left(p_g\,\Big\|\,\frac{p_{data}+p_g}{2}\right)",
+        r"\frac12E_{x\sim p_data}[\log\frac{p_data(x)}{m(x)}]+\frac12E_{p_g}[\log\frac{p_g}{m}]",
+        r"\frac12KL(p_{data}||m)+\frac12KL(p_g||m)",
+    ],
+    "4.6": [
+        r"V(D^*,G)=-2\log2+2JSD(p_{data}||p_g)",
+        r"-\log(4)+2\cdot D_{\mathrm{JS}}(p_{data}\Vert p_g)",
+        r"-\log 4+KL\left(p_{data}\middle\|\frac{p_{data}+p_g}{2}\right)"
+        r"+KL\left(p_g\middle\|\frac{p_{data}+p_g}{2}\right)",
+        r"\mathbb E_{p_{data}}[\log D^*(x)]+\mathbb E_{p_g}[\log(1-D^{\ast}(x))]",
+        r"\mathbb E_{p_{data}}[\log D^*]+\mathbb E_{p_g}[\log(1-D^{*})]",
+    ],
+    "4.7": [r"\log 2+\frac12V", r"\frac12(\log 4+V(D,G))"],
+    "4.x1": [r"\frac{\pi p_{data}(x)}{\pi p_{data}(x)+(1-\pi)p_g(x)}"],
+    "4.25": [r"(1+\eta^2)(\theta^2+\psi^2)", r"\theta_k^2+\psi_k^2+\eta^2(\theta_k^2+\psi_k^2)"],
+    "4.12": [
+        r"\mathbb E_{p_{data}}[\log(1+e^{-\ell(x)})]+\mathbb E_{p_z}[\log(1+e^{\ell(G(z))})]",
+    ],
     "3.x4": [r"x-\sigma(\ell)", r"x-\frac{1}{1+e^{-\ell}}", r"x-\operatorname{sigmoid}(\ell)"],
     "0.1": [
         r"\frac{1}{\sigma\sqrt{2\pi}}e^{-\frac{(x-\mu)^2}{2\sigma^2}}",
@@ -402,3 +452,39 @@ def test_another_way_to_write_it_is_as_right(id, source):
     verdict = judge(find(id), source)
     assert verdict.ok, verdict
     assert "exact" in verdict.kind or "|\\mu" in source, verdict.kind  # |·| is left to the numbers
+
+
+WORLD = {
+    "p_data(x)": "table", "p_g(x)": "table", "p_z(z)": "table", "D(x)": "table", "D(G(z))": "table",
+    "p_data": "vector", "eta": "scalar", "pi": "scalar",
+}  # fmt: skip
+NOT_IN_THIS_WORLD = {
+    r"\mathbb{E}_{z\sim p_g}[\log D(x)]": "a distribution of x, not of z",
+    r"\mathbb{E}_{x\sim p_z}[\log D(x)]": "a distribution of z, not of x",
+    r"\mathbb{E}_{x\sim p_r}[\log D(x)]": "unknown distribution p_r; this equation knows: p_data",
+    r"\mathbb{E}_{z\sim p_z}[\log D(x)]": r"x is free in D\(x\)",
+    r"\mathbb{E}_{x\sim p_g}[\log D(G(z))]": r"z is free in D\(G\(z\)\)",
+    r"\mathbb{E}_{z\sim p_z}[\log D]": "unknown symbol D",
+    r"\mathbb{E}_{x}[\log D(x)]": "unknown distribution x",
+    r"\log D(x)": r"x is free in D\(x\)",
+    r"D_{KL}(p_{data}\Vert p_z)": "not of the same thing",
+    r"\mathrm{JSD}(p_{data}\Vert": "never closed",
+    r"\mathrm{JSD}(p_{data},p_g)": "‖ is missing",
+    r"D_{KL}(p_g\Vert\frac{p_g+1}{2}]": "never closed",
+    r"\sum_x x_{(x)}": "unknown symbol x",
+    r"D^\ast(x)": "unknown symbol D",
+}
+
+
+@pytest.mark.parametrize("source", NOT_IN_THIS_WORLD)
+def test_a_mean_is_taken_over_what_the_table_is_of(source):
+    with pytest.raises(LatexError, match=NOT_IN_THIS_WORLD[source]):
+        parse(source, WORLD)
+
+
+def test_a_letter_of_the_equation_is_multiplied_and_not_skipped():
+    names = {"theta": "scalar", "psi": "scalar", "pi": "scalar"}
+    theta, psi, pi = sympy.symbols("theta psi pi")
+    assert parse(r"\psi(\theta)", names) == psi * theta
+    assert parse(r"2\pi\psi", names) == 2 * pi * psi
+    assert parse(r"2\pi\psi", {"psi": "scalar"}) == 2 * sympy.pi * psi

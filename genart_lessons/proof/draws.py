@@ -25,6 +25,11 @@ def normal(*shape: int) -> Callable[[Generator, int], Tensor]:
     )
 
 
+def whole(count: int, *shape: int) -> Callable[[Generator, int], Tensor]:
+    """Whole numbers from 0 to ``count`` − 1, such as the places of a table: (P, *shape), int64."""
+    return lambda generator, points: torch.randint(count, (points, *shape), generator=generator)
+
+
 def points(**each: Callable[[Generator, int], Tensor]) -> Draw:
     """One drawing for each argument of an equation, in the order in which it takes them."""
     return lambda generator, count: {name: draw(generator, count) for name, draw in each.items()}

@@ -2,7 +2,8 @@ r"""Read a formula in LaTeX and give a SymPy expression. Nothing is ever evaluat
 
 The grammar is what the course writes: arithmetic, ``\frac``, powers, ``\log`` and its kin, sums
 over an index, norms, and three words of probability on a finite world: a table such as ``p(x,z)``,
-an expectation ``\mathbb{E}_{q(z\mid x)}[...]`` and a divergence ``D_{KL}(q(z\mid x)\Vert p(z))``.
+an expectation ``\mathbb{E}_{q(z\mid x)}[...]`` or ``\mathbb{E}_{x\sim p}[...]``, and a divergence,
+``D_{KL}(q(z\mid x)\Vert p(z))`` or ``JSD``. A table that names z runs over it, any other over x.
 What could be meant in two ways is refused with a question, so that no verdict rests on a guess.
 """
 
@@ -25,6 +26,8 @@ _CLOSE = {"(": ")", "[": "]", r"\{": r"\}", "{": "}"}
 _ENDS = set(_CLOSE.values())
 _BARS = {"|", "|<", "‖", "‖<"}
 _PARAMETERS = {"theta", "phi"}  # p_θ and q_φ name the network, not another distribution
+_SYMMETRIC = {"JSD", "JS", "D_JS", "D_JSD"}
+_DIVERGENCES = _SYMMETRIC | {"KL", "D_KL"}
 _RELATIONS = {"=", r"\ge", r"\le"}
 _STOPS = _ENDS | _RELATIONS | set(r"* / ^ _ + - , ; : ! ' . |> ‖> \mid".split())
 norm = sympy.Function("norm", nonnegative=True)
@@ -36,7 +39,7 @@ def parse(source: str, names: dict[str, str], free_index: str = "") -> sympy.Exp
     Args:
         source: LaTeX, with or without ``$``. Where there is an ``=``, what follows the last counts.
         names: the symbols that the equation knows, each with its kind: ``"scalar"``, ``"vector"``
-            (indexed by the summation letter) or ``"table"`` (indexed by the letter ``z``).
+            (indexed by the summation letter) or ``"table"`` (indexed by the letter ``z`` or ``x``).
         free_index: a letter that may stay free, where the formula is a table and not a number.
 
     Raises:
@@ -231,7 +234,7 @@ class _Parser:
             return self.summation()
         if text == "E" and "E" not in self.names:
             return self.expectation()
-        if text == r"\pi":
+        if text == r"\pi" and "pi" not in self.names:
             self.take()
             return sympy.pi
         return self.symbol()
@@ -342,23 +345,50 @@ class _Parser:
         self.take()
         if self.take() != "_":
             raise self.fail(r"say under which distribution: \mathbb{E}_{q(z\mid x)}[…]", place)
-        under = re.sub(r"^z\\sim", "", self._raw_argument())
+        letter, _, under = self._raw_argument().rpartition(r"\sim")
+        if f"p_{under}({under})" in self.names:
+            under = f"p_{under}({under})"  # E_z, where z has one distribution only
         key = self._table_key(under, place)
         if self.names[key] != "table" or self.peek() not in {"[", "(", r"\{"}:
             raise self.fail("put what is averaged in brackets: E[…]", place)
-        self.bound.append("z")
+        axis = _axis(key)
+        if letter and letter != axis:
+            raise self.fail(f"{key} is a distribution of {axis}, not of {letter}", place)
+        self.bound.append(axis)
         body = self.bracketed()
         self.bound.pop()
-        return sympy.Sum(self._entry(key) * body, _over("z"))
+        return sympy.Sum(self._entry(key) * body, _over(axis))
 
-    def divergence(self, place: int) -> sympy.Expr:
+    def divergence(self, name: str, place: int) -> sympy.Expr:
         opening = self.take()
-        first = self._table_key(self._until({"‖", "‖<", "‖>"}, place), place)
+        first, axis = self._distribution({"‖", "‖<", "‖>"}, place)
         self.take()
-        second = self._table_key(self._until({_CLOSE[opening]}, place), place)
+        second, other = self._distribution({_CLOSE[opening]}, place)
         self.take()
-        ratio = sympy.log(self._entry(first)) - sympy.log(self._entry(second))
-        return sympy.Sum(self._entry(first) * ratio, _over("z"))
+        if axis != other:
+            raise self.fail("these two distributions are not of the same thing", place)
+        if name in _SYMMETRIC:
+            middle = sympy.log((first + second) / 2)
+            terms = [(p * (sympy.log(p) - middle)) / 2 for p in (first, second)]
+            return sympy.Sum(sympy.Add(*terms), _over(axis))
+        return sympy.Sum(first * (sympy.log(first) - sympy.log(second)), _over(axis))
+
+    def _distribution(self, stops: set[str], place: int) -> tuple[sympy.Expr, str]:
+        """One side of a divergence, and its axis: a table, or a mixture such as (p + q)/2."""
+        start = self.at
+        text = self._until(stops, place)
+        end = self.at
+        if "+" not in text:
+            key = self._table_key(text, place)
+            return self._entry(key), _axis(key)
+        self.at = start
+        self.bound.append("x")
+        with self._inside(bars=1):
+            mixture = self.expression()
+        self.bound.pop()
+        if self.at != end:
+            raise self.fail(f"did not expect {self.peek()} here")
+        return mixture, "x"
 
     def _until(self, stops: set[str], place: int) -> str:
         parts, level = [], 0
@@ -384,7 +414,18 @@ class _Parser:
     def _entry(self, key: str) -> sympy.Expr:
         if self.names[key] == "scalar":
             return sympy.Symbol(key)
-        return sympy.IndexedBase(key)[sympy.Symbol("z", integer=True)]
+        return sympy.IndexedBase(key)[sympy.Symbol(_axis(key), integer=True)]
+
+    def _is_stem(self, name: str) -> bool:
+        """Does a table begin so, as p_data(x) begins with p_data?"""
+        return any(n.startswith(f"{name}(") for n in self.names)
+
+    def _bare_table(self, name: str) -> str:
+        r"""``\mathbb{E}_{p_g}[\log D]``: the table D(x), where nothing else can be meant; or ""."""
+        mine = [n for n in self.names if n.startswith(f"{name}(") and self.names[n] == "table"]
+        if any("|" in n or "," in n for n in mine):
+            return ""
+        return next((n for b in reversed(self.bound) for n in mine if n == f"{name}({b})"), "")
 
     # -- symbols -------------------------------------------------------------------------------
     def symbol(self) -> sympy.Expr:
@@ -393,30 +434,45 @@ class _Parser:
         while self.peek() == "_":
             self.take()
             for label in self._raw_argument().split(","):
-                if f"{name}_{label}" in self.names:
+                if f"{name}_{label}" in self.names or self._is_stem(f"{name}_{label}"):
                     name = f"{name}_{label}"
+                elif label[1:-1] in self.bound and label[0] == "(" and not index:
+                    name, index = f"{name}_sorted", label[1:-1]  # x_{(i)}, the i-th smallest
                 elif label in self.bound and not index:
                     index = label
                 elif label not in _PARAMETERS:
                     name = f"{name}_{label}"
-        if name in {"D_KL", "KL"} and self.peek() in {"(", "["}:
-            return self.divergence(place)
+        if name in _DIVERGENCES and self.peek() in {"(", "["}:
+            return self.divergence(name, place)
+        if self.peek() == "^" and self._is_stem(f"{name}*"):
+            name += self._star()
         self._skip_parameters()
-        if self.peek() == "(" and any(n.startswith(f"{name}(") for n in self.names):
+        if self.peek() == "(" and self._is_stem(name):
             self.take()
             key = self._table_key(f"{name}({self._until({')'}, place)})", place)
             self.take()
-            if self.names[key] == "table" and "z" not in self.bound:
-                raise self.fail(f"z is free in {key}: sum over it, or take an expectation", place)
+            axis = _axis(key)
+            if self.names[key] == "table" and axis not in self.bound:
+                message = f"{axis} is free in {key}: sum over it, or take an expectation"
+                raise self.fail(message, place)
             return self._entry(key)
-        return self._known(name, index, place)
+        bare = "" if index else self._bare_table(name)
+        return self._entry(bare) if bare else self._known(name, index, place)
+
+    def _star(self) -> str:
+        r"""The star of ``D^\ast`` or ``D^{*}``, taken; "" where the power is another."""
+        ahead = [self.peek(i) for i in range(4)]
+        length = 2 if ahead[1] == "*" else 4 if ahead[1:] == ["{", "*", "}"] else 0
+        self.at += length
+        return "*" if length else ""
 
     def _skip_parameters(self) -> None:
         r"""``\mathcal{L}(\theta,\phi;x)``: what it depends on is said, nothing is multiplied."""
+        known = _PARAMETERS & self.names.keys()  # here they are numbers, and are multiplied
         end = self.at + 1
         while self.peek(end - self.at) in {r"\theta", r"\phi", ",", ";", "x"}:
             end += 1
-        said = {token.text for token in self.tokens[self.at : end]}
+        said = {token.text for token in self.tokens[self.at : end]} if not known else set()
         if self.peek() == "(" and self.peek(end - self.at) == ")" and r"\theta" in said:
             self.at = end + 1
 
@@ -428,7 +484,7 @@ class _Parser:
                 moved = [Token("_", self.place()), Token(below, self.place())]
                 self.tokens[self.at : self.at] = moved
             return f"{inner}_{text[1:]}"
-        if text.replace("_", "").isalpha() or text[1:] in GREEK:
+        if text.replace("_", "").isalpha() or text[1:] in GREEK | {"pi"}:
             return _plain(text)
         self.at -= 1
         if text == "**":
@@ -453,6 +509,11 @@ class _Parser:
         if kind != "vector":
             raise self.fail(f"{name} is one number here: it has no index {index}", place)
         return sympy.IndexedBase(name)[sympy.Symbol(index, integer=True)]
+
+
+def _axis(key: str) -> str:
+    """What a table runs over: q(z|x), p(x,z) and D(G(z)) over z; p_data(x) over x."""
+    return "z" if "z" in key.partition("(")[2] else "x"
 
 
 def _over(index: str, length: str = "") -> tuple[sympy.Symbol, int, sympy.Symbol]:

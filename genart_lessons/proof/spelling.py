@@ -31,7 +31,7 @@ _TOKEN = r"\\[A-Za-z]+|\\.|[0-9]+\.?[0-9]*|\.[0-9]+|[A-Za-z]\u0302|[A-Za-z]+|\*\
 # Spacing and size change how a formula looks and never what it says.
 _INVISIBLE = set(
     r"\, \; \: \! \( \) \[ \] \\ \quad \qquad \displaystyle \textstyle \limits \nolimits "
-    r"\mathopen \mathclose \mathbin \mathrel \middle \bigm \Bigm $ ~ &".split()
+    r"\mathopen \mathclose \mathbin \mathrel \middle \bigm \Bigm \rm \bf \it $ ~ &".split()
 ) | {"\\ ", "\\\n"}
 _LEFT = set(r"\left \bigl \Bigl \biggl \Biggl".split())
 _RIGHT = set(r"\right \bigr \Bigr \biggr \Biggr".split())
@@ -44,6 +44,7 @@ GREEK = set(
     "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi "
     "omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
 )
+DIVERGENCES = {"KL", "JS", "JSD"}
 FUNCTIONS = set("log exp tanh sin cos max min sqrt sigmoid".split())
 _BARS = {r"\lvert": "|<", r"\rvert": "|>", r"\lVert": "‖<", r"\rVert": "‖>"}
 _SAME = {
@@ -69,7 +70,7 @@ _UNICODE = {
     **{character: rf"\{name}" for character, name in _LETTERS.items()},
     **dict(zip("−–·⋅×∗÷∕∣‖∥𝔼ℒ（）［］＋－＝，｜：", "--****//|‖‖EL()[]+-=,|:", strict=True)),
     "½": r"\frac 1 2", "¼": r"\frac 1 4", "²": "^ 2", "³": "^ 3", "⁴": "^ 4", "ᵢ": "_ i",
-    "ⱼ": "_ j", "\u200b": "", "\ufeff": "",
+    "ⱼ": "_ j", "∼": r"\sim", "\u200b": "", "\ufeff": "",
 }  # fmt: skip
 
 
@@ -90,7 +91,8 @@ def tokens(source: str, names: Iterable[str] = ()) -> list[Token]:
         lambda m: " " * len(m.group()),
         source,
     )
-    words = [re.escape(n) for n in sorted(names, key=len, reverse=True) if n.isidentifier()]
+    stems = {n.partition("(")[0] for n in names}  # of tables: p_data(x) is a p_data
+    words = [re.escape(n) for n in sorted(stems, key=len, reverse=True) if n.isidentifier()]
     pattern = "|".join([*(rf"(?<![A-Za-z\\])(?:{w})(?![A-Za-z])" for w in words), _TOKEN])
     found = [Token(m.group(), m.start()) for m in re.finditer(pattern, blank, re.DOTALL)]
     return _subscripts_first(_one_spelling(found, set(names)))
@@ -149,7 +151,7 @@ def _word(text: str, names: set[str]) -> list[str]:
         return [r"\hat", text[0]]
     if text in {"ln", "log"} or text in FUNCTIONS | GREEK | {"pi"} and text not in names:
         return [rf"\{'log' if text == 'ln' else text}"]
-    if len(text) == 1 or text == "KL" or text in names or text.startswith("\\"):
+    if len(text) == 1 or text in DIVERGENCES or text in names or text.startswith("\\"):
         return [text]
     return list(text)
 
