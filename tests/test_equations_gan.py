@@ -1,6 +1,7 @@
 """Chapter 04's references against libraries and searches that know nothing of the course."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -428,3 +429,35 @@ def test_modes_by_counting_every_outcome(modes, draws):
     seen = np.mean([len(set(outcome)) for outcome in outcomes])
     asked = {"K": torch.tensor([float(modes)]).double(), "n": torch.tensor([float(draws)]).double()}
     assert float(find("4.x7").reference(**asked)) == approx(seen)
+
+
+def mixed(p):
+    return rf"D_{{KL}}({p}\Vert \frac12(p_{{data}}+p_g))"
+
+
+RIGHT = {
+    "4.5": rf"\frac12{mixed('p_{data}')}+\frac12{mixed('p_g')}",
+    "4.8": lambda p_data, p_g: -math.log(4),
+    "4.20": r"\frac1n\sum_{i=1}^n\|x_{(i)}-y_{(i)}\|",
+    "4.24": lambda theta, psi: (
+        -psi * torch.sigmoid(-theta * psi), theta * torch.sigmoid(-theta * psi)
+    ),
+    "4.30": r"\frac12\sum_{i=1}^n\|f_i-\tilde f_i\|^2+\frac n2\log 2\pi",
+    "4.x4": lambda: math.log(2),
+}  # fmt: skip
+WRONG = {
+    "4.5": rf"{mixed('p_{data}')}+\frac12{mixed('p_g')}",
+    "4.8": lambda p_data, p_g: -math.log(2),
+    "4.20": r"\sum_{i=1}^n\|x_{(i)}-y_{(i)}\|",
+    "4.24": lambda theta, psi: (
+        theta * torch.sigmoid(-theta * psi), -psi * torch.sigmoid(-theta * psi)
+    ),
+    "4.30": r"\sum_{i=1}^n\|f_i-\tilde f_i\|^2+\frac n2\log 2\pi",
+    "4.x4": lambda: 2.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("id", RIGHT)
+def test_other_ways_to_write_what_is_right_and_what_is_wrong(id):
+    assert judge(find(id), RIGHT[id]).ok, judge(find(id), RIGHT[id])
+    assert judge(find(id), WRONG[id]).ok is False

@@ -219,7 +219,7 @@ WRONG = {
     "wrong shape (P, 1)": (lambda mu, log_var: kl(mu, log_var)[:, None], "Is a sum over dim=-1"),
     "wrong shape (1, P)": (lambda mu, log_var: kl(mu, log_var)[None], "shape (1, 200)"),
     "one number": (lambda mu, log_var: kl(mu, log_var).mean(), "it returned one number"),
-    "a Python float": (lambda mu, log_var: 1.0, "it returned one number"),
+    "a Python float": (lambda mu, log_var: 1.0, "a different function"),
     "wrong length": (lambda mu, log_var: torch.zeros(7), "shape (7,)"),
     "None": (lambda mu, log_var: print(end=""), "is a return missing?"),
     "NaN at some points": (

@@ -409,6 +409,10 @@ _BEST_DISCRIMINATOR = (
         cite="Goodfellow et al. 2014, eq. 6",
         near_misses=(
             NearMiss(
+                r"-\log 4-2\,\mathrm{JSD}(p_{data}\Vert p_g)",
+                "the divergence is subtracted: the farther apart, the higher the best value",
+            ),
+            NearMiss(
                 r"-\log 4+\mathrm{JSD}(p_{data}\Vert p_g)",
                 "the divergence counts twice: V adds up two means, JSD averages them",
             ),
@@ -565,8 +569,8 @@ _LOGITS = (
         near_misses=(
             NearMiss(
                 lambda logits: logits.sigmoid().log(),
-                "right on paper; in a computer e^{−ℓ} overflows where ℓ is far below 0, so the "
-                "sigmoid is 0 and this is −∞: write −softplus(−ℓ), or logsigmoid(ℓ)",
+                "right on paper; in a computer e^{−ℓ} overflows where ℓ is far below 0, and this "
+                "is −∞ there: write −softplus(−ℓ), or logsigmoid(ℓ)",
             ),
             NearMiss(
                 r"-\max(0,\ell)-\log(1+e^{-|\ell|})",
@@ -704,6 +708,10 @@ _LOSSES = (
                 "the labels are swapped: this calls real pictures fake and fakes real",
             ),
             NearMiss(
+                r"-\mathbb{E}_{x\sim p_{data}}[\log D(x)]-\mathbb{E}_{z\sim p_z}[\log D(G(z))]",
+                "the 1− is missing: this rewards a discriminator that calls every picture real",
+            ),
+            NearMiss(
                 lambda real, fake: (
                     _cross_entropy(real.sigmoid(), 1) + _cross_entropy(fake.sigmoid(), 0)
                 ),
@@ -740,6 +748,11 @@ _LOSSES = (
         sources=("A3", "C1", "D6", "S13"),
         cite="Goodfellow et al. 2014, eq. 1",
         near_misses=(
+            NearMiss(
+                r"\mathbb{E}_{x\sim p_{data}}[\log D(x)]+\mathbb{E}_{z\sim p_z}[\log(1-D(G(z)))]",
+                "this is the whole value: its first half does not depend on the generator, so the "
+                "gradient is right, and the loss is not this",
+            ),
             NearMiss(
                 r"-\mathbb{E}_{z\sim p_z}[\log(1-D(G(z)))]",
                 "the sign is turned round: as D → 1 this grows without bound, so it would punish "

@@ -200,6 +200,12 @@ _PENALTIES = (
         cite="Gulrajani et al. 2017, eq. 3",
         near_misses=(
             NearMiss(
+                lambda x, x_fake, eps, w1, w2, lam: _distance_from_one(
+                    _between(x, x_fake, eps), w1, w2, torch.ones_like(lam)
+                ),
+                "the weight λ is missing",
+            ),
+            NearMiss(
                 lambda x, x_fake, eps, w1, w2, lam: (
                     lam * _slope(_between(x, x_fake, eps), w1, w2).square().mean(-1)
                 ),
@@ -286,8 +292,12 @@ _PENALTIES = (
                 lambda x, w, v, gamma, x_fake: (
                     gamma / 2 * _logit_slope(x, w, v).mean(1).square().sum(-1)
                 ),
-                "the mean is taken before the square: slopes of different pictures cancel (does "
-                "your gradient come from the batch's mean?)",
+                "the mean is taken before the square: slopes of different pictures cancel",
+            ),
+            NearMiss(
+                lambda x, w, v, gamma, x_fake: gamma / 2 * _mean_square(x, w, v) / 16,
+                "the gradient is that of the batch's mean, so each slope is divided by 4: "
+                "differentiate the sum of the logits",
             ),
         ),
     ),
@@ -775,7 +785,7 @@ _EXERCISES = (
         near_misses=(
             NearMiss(
                 r"(\mu_1-\mu_2)^2+(\sigma_1^2-\sigma_2^2)^2",
-                "standard deviations are compared, not variances",
+                "variances are compared here, and standard deviations are wanted",
             ),
             NearMiss(
                 r"(\mu_1-\mu_2)^2+\sigma_1^2+\sigma_2^2",

@@ -76,9 +76,11 @@ class Candidate:
             except (ValueError, TypeError, RuntimeError, AttributeError) as error:
                 raise CandidateError(said(error)) from error
         if not callable(self.given):
-            points = next(iter(arguments.values())).shape[0]
-            return torch.full((points,), _as_float(self.given), dtype=torch.float64)
-        return _as_tensor(self._call(arguments))
+            return _everywhere(_as_float(self.given), arguments)
+        answer = self._call(arguments)
+        if isinstance(answer, (int, float)) and not isinstance(answer, bool):
+            return _everywhere(answer, arguments)  # a constant function
+        return _as_tensor(answer)
 
     def _call(self, arguments: dict[str, Tensor]) -> Any:
         positional, named = _bind(self.given, arguments)
@@ -165,6 +167,11 @@ def _bind(function: Callable, arguments: dict[str, Tensor]) -> tuple[list, dict]
     return [chosen.pop(n) for n in parameters if n in first], chosen
 
 
+def _everywhere(value: float, arguments: dict[str, Tensor]) -> Tensor:
+    """One number as the answer at every point, (P,)."""
+    return torch.full((len(next(iter(arguments.values()))),), value, dtype=torch.float64)
+
+
 def _as_tensor(answer: Any) -> Tensor:
     if answer is None:
         raise CandidateError("it returned None: is a return missing?")
@@ -173,6 +180,8 @@ def _as_tensor(answer: Any) -> Tensor:
     if inspect.iscoroutine(answer):
         answer.close()  # or Python warns that nobody awaited it
     try:
+        if isinstance(answer, (tuple, list)) and any(isinstance(x, Tensor) for x in answer):
+            answer = torch.stack(torch.broadcast_tensors(*answer), dim=-1)
         has_dtype = hasattr(answer, "dtype")
         tensor = torch.as_tensor(answer, dtype=None if has_dtype else torch.float64)
         tensor = tensor.as_subclass(Tensor).cpu()

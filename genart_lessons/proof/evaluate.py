@@ -54,9 +54,11 @@ def _walk(e: sympy.Basic, values: dict, index: dict[str, int], as_vector: bool) 
         position = index.get(str(e.indices[0])) if len(e.indices) == 1 else None
         if position is None:
             raise ValueError(f"{e} has an index that no sum runs over")
-        return _lookup(str(e.base), values)[:, position]
+        entry = _lookup(str(e.base), values)[:, position]
+        return entry.unsqueeze(-1) if as_vector else entry
     if isinstance(e, (sympy.Sum, sympy.Product)):
-        return _over_axis(e, values, index)
+        total = _over_axis(e, values, index)
+        return total.unsqueeze(-1) if as_vector else total
     if isinstance(e, sympy.Add):
         return functools.reduce(operator.add, map(again, e.args))
     if isinstance(e, sympy.Mul):

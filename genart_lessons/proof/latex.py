@@ -377,7 +377,7 @@ class _Parser:
         """One side of a divergence, and its axis: a table, or a mixture such as (p + q)/2."""
         start = self.at
         text = self._until(stops, place)
-        end = self.at
+        left = len(self.tokens) - self.at  # from the end: reading \\frac12 cuts a token in two
         if "+" not in text:
             key = self._table_key(text, place)
             return self._entry(key), _axis(key)
@@ -386,7 +386,7 @@ class _Parser:
         with self._inside(bars=1):
             mixture = self.expression()
         self.bound.pop()
-        if self.at != end:
+        if len(self.tokens) - self.at != left:
             raise self.fail(f"did not expect {self.peek()} here")
         return mixture, "x"
 
