@@ -20,6 +20,7 @@ CONDA_NAMES = {  # where conda-forge calls it something else
     "pytorch": "torch",
     "matplotlib-base": "matplotlib",
     "playwright-python": "playwright",
+    "pysoundfile": "soundfile",
 }
 CONDA_ONLY = {"python", "pip"}
 
