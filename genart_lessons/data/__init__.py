@@ -11,12 +11,28 @@ cache. ``data.card(name)`` says where they come from, under which licence, and w
 
 from genart_lessons.data.cards import Card, Check, card, check, names
 from genart_lessons.data.files import DataMissing
+from genart_lessons.data.from_music21 import tunes
+from genart_lessons.data.from_music21_bach import chorales
 from genart_lessons.data.from_openmoji import emoji
 from genart_lessons.data.from_qtawesome import icons
 from genart_lessons.data.from_sklearn import digits
+from genart_lessons.data.music import CHARACTERS, Chorales, Tunes, decode, encode
 from genart_lessons.data.pictures import Digits, Emoji, Icons, Pictures
+from genart_lessons.data.scores import (
+    AbcCheck,
+    Note,
+    NotMusic,
+    Score,
+    check_abc,
+    midi,
+    score,
+    score_of_grid,
+    spans,
+)  # fmt: skip
 
 __all__ = [
-    "Card", "Check", "DataMissing", "Digits", "Emoji", "Icons", "Pictures",
-    "card", "check", "digits", "emoji", "icons", "names",
+    "AbcCheck", "CHARACTERS", "Card", "Check", "Chorales", "DataMissing", "Digits", "Emoji",
+    "Icons", "Note", "NotMusic", "Pictures", "Score", "Tunes", "card", "check", "check_abc",
+    "chorales", "decode", "digits", "emoji", "encode", "icons", "midi", "names", "score",
+    "score_of_grid", "spans", "tunes",
 ]  # fmt: skip

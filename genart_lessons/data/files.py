@@ -15,13 +15,7 @@ def package_file(package: str, pattern: str, install: str) -> Path:
     ``package`` is located with ``find_spec`` and never imported (qtawesome would ask for Qt).
     ``install`` is what pip should be given. Raises DataMissing.
     """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise DataMissing(
-            f"the package {package} is not installed, and this data set is made from it: "
-            f'python3 -m pip install "{install}"'
-        )
-    root = Path(next(iter(spec.submodule_search_locations)))
+    root = _root(package, install)
     found = sorted(root.glob(pattern))
     if len(found) != 1:
         problem = "has no file" if not found else f"has {len(found)} files"
@@ -30,6 +24,27 @@ def package_file(package: str, pattern: str, install: str) -> Path:
             f'python3 -m pip install --force-reinstall --no-deps "{install}"'
         )
     return found[0]
+
+
+def package_folder(package: str, folder: str, install: str) -> Path:
+    """A folder inside an installed package, found in the same way. Raises DataMissing."""
+    root = _root(package, install)
+    if not (root / folder).is_dir():
+        raise DataMissing(
+            f"the package {package} ({root}) has no folder {folder}, where the course's data are: "
+            f'python3 -m pip install --force-reinstall --no-deps "{install}"'
+        )
+    return root / folder
+
+
+def _root(package: str, install: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataMissing(
+            f"the package {package} is not installed, and this data set is made from it: "
+            f'python3 -m pip install "{install}"'
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def sha256(*parts: bytes | Path) -> str:

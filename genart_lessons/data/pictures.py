@@ -51,7 +51,7 @@ class Pictures:
 
         Names that are just these words come first. Raises KeyError when there is none.
         """
-        wanted, names = _words(words), [_words(name) for name in self.names]
+        wanted, names = words_of(words), [words_of(name) for name in self.names]
         found = [i for i, name in enumerate(names) if set(wanted) <= set(name)]
         if not found:
             raise KeyError(f"no picture in the {self.split} split has {words!r} in its name.")
@@ -124,7 +124,8 @@ def part(pictures: P, split: str, for_test: set[str]) -> P:
     return replace(pictures.take(chosen), split=split)
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """The words of a name, in small letters, to find things by."""
     return re.findall(r"\w+", name.lower())
 
 

@@ -1,4 +1,4 @@
-"""show: figures, galleries, source code and picture sheets, all in one quiet style.
+"""show: figures, galleries, music, source code and picture sheets, all in one quiet style.
 
 Every picture function takes a ``title`` (and axis labels where there are axes) and returns a
 :class:`Picture`, a matplotlib ``Figure`` that Jupyter shows once: as the last line of a cell, or
@@ -9,17 +9,23 @@ Pictures come in as tensors (N, C, H, W) with values in [0, 1] and C = 1 or 3, o
 (C, H, W) tensors or Pillow images.
 """
 
+from genart_lessons.show.attention import attention, attention_heads
 from genart_lessons.show.fields import field, game_on_a_line, samples
 from genart_lessons.show.look import INK, MUTED, PALETTE, PAPER, Picture, style
+from genart_lessons.show.music import Player, draw_roll, pitch_name, player, roll, rolls
 from genart_lessons.show.pictures import as_pictures, film, gallery, pairs, rows, walk
 from genart_lessons.show.plots import bars, curves, density, heat, scatter
 from genart_lessons.show.sheet import NoProvenance, Provenance, provenance, save_sheet
 from genart_lessons.show.source import source
+from genart_lessons.show.tune_files import save_tune, tune_provenance
 
 __all__ = [
-    "INK", "MUTED", "PALETTE", "PAPER", "NoProvenance", "Picture", "Provenance", "as_pictures",
-    "bars", "curves", "density", "field", "film", "gallery", "game_on_a_line", "heat", "pairs",
-    "provenance", "rows", "samples", "save_sheet", "scatter", "source", "style", "walk",
+    "INK", "MUTED", "PALETTE", "PAPER", "NoProvenance", "Picture", "Player", "Provenance",
+    "as_pictures", "attention", "attention_heads", "bars", "curves", "density", "draw_roll",
+    "field", "film", "gallery",
+    "game_on_a_line", "heat", "pairs", "pitch_name", "player", "provenance", "roll", "rolls",
+    "rows", "samples", "save_sheet", "save_tune", "scatter", "source", "style", "tune_provenance",
+    "walk",
 ]  # fmt: skip
 
 style()

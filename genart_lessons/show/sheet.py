@@ -44,16 +44,17 @@ class NoProvenance(ValueError):
 
 
 class Provenance(dict):
-    """What a picture sheet says about itself; ``.unchanged``: are the pixels as they were saved?"""
+    """What a work says about itself; ``.unchanged``: are its ``what`` as they were saved?"""
 
     path: Path
     unchanged: bool
+    what = "pixels"
 
     def _told(self) -> list[tuple[str, str]]:
-        state = "as they were saved" if self.unchanged else "CHANGED since the sheet was saved"
+        state = "as they were saved" if self.unchanged else "CHANGED since they were saved"
         told = [(k, "".join(c if c.isprintable() else " " for c in str(v)))
-                for k, v in self.items() if k != "pixels"]  # fmt: skip
-        return [("file", self.path.as_posix()), *told, ("pixels", state)]
+                for k, v in self.items() if k != self.what]  # fmt: skip
+        return [("file", self.path.as_posix()), *told, (self.what, state)]
 
     def __repr__(self) -> str:
         return "\n".join(f"{name:<9} {text}" for name, text in self._told())
@@ -77,20 +78,13 @@ def save_sheet(images, path, *, title, maker, model, seed, data_credit, licence,
     ``date``: "2030-05-01", otherwise today. ``path`` is relative to the working folder; missing
     folders are made. Raises FileExistsError unless ``overwrite``, ValueError for a missing fact.
     """
-    demand("save_sheet", title=title, maker=maker, model=model, data_credit=data_credit,
-           licence=licence, seed="" if seed is None else str(seed))  # fmt: skip
+    facts = facts_of("save_sheet", title=title, maker=maker, model=model, seed=seed,
+                     data_credit=data_credit, licence=licence, weights=weights, choices=choices,
+                     date=date)  # fmt: skip
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"show.save_sheet writes PNG files: name it {path.stem}.png.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path.as_posix()} is there already: pick another name, "
-                              "or give overwrite=True.")  # fmt: skip
-    facts = {
-        "title": title, "maker": maker, "model": model, "seed": str(seed), "data": data_credit,
-        "licence": licence, "weights": _sha(weights), "choices": choices,
-        "date": datetime.date.fromisoformat(str(date or datetime.date.today())).isoformat(),
-        "software": f"genart_lessons {genart_lessons.__version__}",
-    }  # fmt: skip
+    new_file(path, overwrite)
     if width < 600:
         raise ValueError("show.save_sheet: a sheet to print is at least 600 pixels wide.")
     sheet = _draw(as_pictures(images, invert=invert, function="save_sheet"), facts, columns, width)
@@ -104,6 +98,27 @@ def save_sheet(images, path, *, title, maker, model, seed, data_credit, licence,
     sheet.save(memory, "png", pnginfo=info, dpi=(dpi, dpi), optimize=True)
     atomic_write(path, memory.getvalue())
     return provenance(path)
+
+
+def facts_of(function: str, *, title, maker, model, seed, data_credit, licence, weights, choices,
+             date) -> dict[str, str]:  # fmt: skip
+    """What is written into a work, by our names. Raises ValueError for a fact that is missing."""
+    demand(function, title=title, maker=maker, model=model, data_credit=data_credit,
+           licence=licence, seed="" if seed is None else str(seed))  # fmt: skip
+    facts = {
+        "title": title, "maker": maker, "model": model, "seed": str(seed), "data": data_credit,
+        "licence": licence, "weights": _sha(weights), "choices": choices,
+        "date": datetime.date.fromisoformat(str(date or datetime.date.today())).isoformat(),
+        "software": f"genart_lessons {genart_lessons.__version__}",
+    }  # fmt: skip
+    return {name: " ".join(fact.split()) for name, fact in facts.items()}  # one line each
+
+
+def new_file(path: Path, overwrite: bool) -> None:
+    """Raise FileExistsError where a file would be lost."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path.as_posix()} is there already: pick another name, "
+                              "or give overwrite=True.")  # fmt: skip
 
 
 def provenance(path) -> Provenance:
@@ -133,10 +148,15 @@ def provenance(path) -> Provenance:
             f"{', '.join(sorted(missing))}): made elsewhere, or saved again by a program that "
             "drops such notes."
         )
+    return told_by(path, facts, unchanged=facts["pixels"] == _pixels_sha(sheet))
+
+
+def told_by(path: Path, facts: dict[str, str], unchanged: bool) -> Provenance:
+    """A Provenance of these facts, with the seed as the number that it was."""
     found = Provenance(facts)
     if re.fullmatch(r"-?\d{1,18}", facts["seed"]):
         found["seed"] = int(facts["seed"])
-    found.path, found.unchanged = path, facts["pixels"] == _pixels_sha(sheet)
+    found.path, found.unchanged = path, unchanged
     return found
 
 
@@ -148,7 +168,7 @@ def _sha(weights) -> str:
     if re.fullmatch(r"([0-9a-f]{64})?", str(weights)):
         return str(weights)
     if not Path(weights).is_file():
-        raise ValueError("show.save_sheet: weights is a SHA-256 (64 hex digits) or the path of "
+        raise ValueError("weights is a SHA-256 (64 hex digits) or the path of "
                          f"the weights' file; {str(weights)[:80]!r} is neither.")  # fmt: skip
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
