@@ -10,9 +10,11 @@ import torch
 
 from genart_lessons.equations import find
 from genart_lessons.proof import LatexError, judge
+from genart_lessons.proof.candidate import kind_of
 from genart_lessons.proof.evaluate import evaluate
-from genart_lessons.proof.latex import parse
+from genart_lessons.proof.latex import other_way_round, parse
 from genart_lessons.proof.spelling import LONGEST
+from genart_lessons.proof.tables import axes, has_steps, one_spelling, with_step
 
 NAMES = {"mu": "scalar", "sigma": "scalar", "log_var": "scalar", "x": "scalar", "a": "vector"}
 POINT = {
@@ -98,6 +100,11 @@ MEANS = {
     r"\sum_i\left(a_i+x\right)": (A + X[:, None]).sum(-1),
     r"x\sum_i a_i\mu": X * A.sum(-1) * MU,
     r"\prod_i a_i": A.prod(-1),
+    r"\sum_{i=1}^{3}a_i": A.sum(-1),
+    r"\sum_{i=2}^{n}a_i": A[:, 1:].sum(-1),
+    r"\prod_{i=3}^{n}a_i": A[:, 2],
+    r"\sum_{i=2}^{3}\sum_{j=3}^{n}a_ia_j": A[:, 1:].sum(-1) * A[:, 2],
+    r"\sum_{i\in\mathcal{S}}a_i": A.sum(-1),
     r"\sum_i\sum_j a_i a_j^2": A.sum(-1) * A.square().sum(-1),
     r"\sum_i\left(a_i+\sum_j a_j\right)": 4 * A.sum(-1),
     r"\sum_i\sum_j\prod_k (a_i+a_j+a_k)": sum(
@@ -183,9 +190,9 @@ REFUSED = {
     r"\sum_{i=1}^{n}": "too early",
     r"\sum_{i=1}^{n-1}a_i": "whole axis",
     r"\sum_{i=1}^{2n}a_i": "whole axis",
-    r"\sum_{i=2}^{n}a_i": "whole axis",
     r"\sum_{i=0}^{n}a_i": "whole axis",
-    r"\sum_{i=1}^{3}a_i": "whole axis",
+    r"\sum_{i=1}^{3n}a_i": "whole axis",
+    r"\sum_{i=n}^{3}a_i": "whole axis",
     r"\sum_{i,j}a_i": "needs its index",
     r"\mathbb{E}": "under which distribution",
     r"\mathbb{E}[x]": "under which distribution",
@@ -239,7 +246,7 @@ def test_it_refuses_with_a_reason(source):
     assert "\x1b" not in str(caught.value) and "\x00" not in str(caught.value)
 
 
-@pytest.mark.parametrize("length", ["x", "a", r"\mu"])
+@pytest.mark.parametrize("length", ["x", "a", r"\mu", "2", "4"])
 def test_a_sum_runs_to_the_length_and_not_to_another_number(length):
     with pytest.raises(ValueError, match="whole axis"):
         value(rf"\sum_{{i=1}}^{{{length}}} a_i")
@@ -488,3 +495,124 @@ def test_a_letter_of_the_equation_is_multiplied_and_not_skipped():
     assert parse(r"\psi(\theta)", names) == psi * theta
     assert parse(r"2\pi\psi", names) == 2 * pi * psi
     assert parse(r"2\pi\psi", {"psi": "scalar"}) == 2 * sympy.pi * psi
+
+
+# -- sequences, step by step -----------------------------------------------------------------------
+
+STEPS = {  # four words of three letters, at two points
+    "p(x_t|x_<t)": torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(5)).double(),
+    "p(x_t|x_t-1)": torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(6)).double(),
+    "p(x_t|x_≤t)": torch.ones(2, 4, 3, dtype=torch.float64),
+    "p_data(x)": torch.rand(2, 4, generator=torch.Generator().manual_seed(7)).double(),
+    "p(x)": torch.rand(2, 4, generator=torch.Generator().manual_seed(8)).double(),
+    "q(x_t|x_<t)": torch.rand(2, 3, generator=torch.Generator().manual_seed(9)).double(),
+    "q(x_t+1|x_≤t)": torch.rand(2, 3, generator=torch.Generator().manual_seed(10)).double(),
+    "q(x_1)": torch.tensor([0.5, 0.25], dtype=torch.float64),
+    "q(x_3|x_1,x_2)": torch.tensor([0.125, 0.75], dtype=torch.float64),
+}
+KINDS = {name: kind_of(name, table.ndim) for name, table in STEPS.items()}
+CHAIN, MARKOV, DATA, MODEL, ONE, NEXT, FIRST, THIRD = (
+    STEPS[name] for name in STEPS if name != "p(x_t|x_≤t)"
+)
+OF_SEQUENCES = {
+    r"\prod_{t=1}^{T}q(x_t\mid x_{<t})": ONE.prod(-1),
+    r"\prod_i q(x_i|x_{<i})": ONE.prod(-1),
+    r"\prod_{t=1}^{3}q_\theta(x_t|x_{<t};\theta)": ONE.prod(-1),
+    r"\prod_{t=1}^{T} q(x_t\mid x_1,\dots,x_{t-1})": ONE.prod(-1),
+    r"\prod_{t=1}^{T} q(x_t\mid x_1, x_2, \ldots, x_{t-1})": ONE.prod(-1),
+    r"\prod_k q(x_k|x_{1:k-1})": ONE.prod(-1),
+    r"\prod_k q(x_k|x_{k-1},…,x_1)": ONE.prod(-1),
+    r"\prod_t q\left(x_t \,\middle|\, \mathbf{x}_{<t}\right)": ONE.prod(-1),
+    r"\prod_t Q(x_t|x_{<t})": None,
+    r"\sum_t\log q(x_t|x_{\leq t-1})": ONE.log().sum(-1),
+    r"\sum_{t=1}^{T}\log q(x_{t+1}\mid x_{\le t})": NEXT.log().sum(-1),
+    r"\sum_t\log q(x_{t+1}|x_1,\dots,x_t)": NEXT.log().sum(-1),
+    r"\sum_t\log q(x_{t+1}|x_{<t+1})": NEXT.log().sum(-1),
+    r"q(x_1)\,q(x_3\mid x_1,x_2)": FIRST * THIRD,
+    r"q(x_1|x_{<1})q(x_3|x_2,x_1)": FIRST * THIRD,
+    r"q(x_3|x_{<3})-q(x_3|x_{1:2})": 0 * THIRD,
+    r"q(x_1)\prod_{t=2}^{T}q(x_t|x_{<t})": FIRST * ONE[:, 1:].prod(-1),
+    r"\sum_x\prod_t p(x_t|x_{<t})": CHAIN.prod(-1).sum(-1),
+    r"\sum_x\prod_t P(x_t|x_{<t})": CHAIN.prod(-1).sum(-1),
+    r"\sum_{x_1,\dots,x_T}\prod_{t=1}^{T}p(x_t|x_{<t})": CHAIN.prod(-1).sum(-1),
+    r"\sum_{x_{1:T}}\prod_i p(x_i|x_{i-1})": MARKOV.prod(-1).sum(-1),
+    r"\sum_{x\in\mathcal{X}^T}\prod_i p(x_i|x_{\le i})": 4 + 0 * FIRST,
+    r"\sum_t\sum_x p(x)p(x_t|x_{<t})": (MODEL.unsqueeze(-1) * CHAIN).sum((1, 2)),
+    r"\mathbb{E}_{x\sim p_{\mathrm{data}}}[\sum_t\log p(x_t|x_{<t})]": (
+        (DATA * CHAIN.log().sum(-1)).sum(-1)
+    ),
+    r"\sum_s\mathbb{E}_{x\sim p}[\log p(x_s|x_{<s})]": (MODEL * CHAIN.log().sum(-1)).sum(-1),
+    r"D_{\mathrm{KL}}(p_{\mathrm{data}}\Vert p_\theta)": (DATA * (DATA / MODEL).log()).sum(-1),
+}
+NOT_OF_SEQUENCES = {
+    r"q(x_t\mid x_{<t})": "t is free",
+    r"\sum_x p(x_t\mid x_{<t})": "t is free",
+    r"\prod_t p(x_t\mid x_{<t})": "x is free",
+    r"\prod_t q(x_t\mid x_{\le t})": "unknown distribution",
+    r"\prod_t q(x_{t-1}\mid x_t)": "unknown distribution",
+    r"\prod_t q(x_t\mid x_{<s})": "unknown distribution",
+    r"\mathbb{E}_{x\sim p(x_t|x_{<t})}[x]": "brackets",
+    r"\mathbb{E}_{q(x_t|x_{<t})}[x]": "one step",
+    r"D_{KL}(q(x_t|x_{<t})\Vert p)": "one step",
+    r"\sum_{x_1}\prod_t p(x_t|x_{<t})": "needs its index",
+}
+
+
+@pytest.mark.parametrize("source", OF_SEQUENCES)
+def test_a_table_of_steps_is_read_in_every_spelling(source):
+    want = OF_SEQUENCES[source]
+    if want is None:
+        with pytest.raises(LatexError, match="unknown symbol Q"):
+            parse(source, KINDS)
+        return
+    got = evaluate(parse(source, KINDS), STEPS)
+    assert torch.allclose(got, want.expand(2), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("source", NOT_OF_SEQUENCES)
+def test_a_table_of_steps_needs_its_step(source):
+    with pytest.raises(LatexError, match=NOT_OF_SEQUENCES[source]):
+        parse(source, KINDS)
+
+
+def test_a_name_is_only_changed_where_it_names_the_same():
+    same = ["p(x_t|x_<t)", "p(x_t|x_{<t};\\theta)", "p_theta(x_t|x_1,\\dots,x_{t-1})"]
+    assert {one_spelling(text) for text in same} == {"p(x_t|x_<t)"}
+    assert one_spelling("q_phi(z|x;phi)") == "q(z|x)"
+    assert one_spelling("p(x_{t-1}|x_t)") == "p(x_t-1|x_t)"
+    assert one_spelling("p(x_3|x_2,x_1)") == one_spelling("p(x_3|x_{<3})") == "p(x_3|x_1,x_2)"
+    assert one_spelling("p(x_1,…,x_T)") == "p(x_≤T)"
+    assert with_step("p(x_i|x_<i)", "i") == "p(x_#|x_<#)"
+    assert with_step("pi(x_ii|x_1)", "i") == "pi(x_ii|x_1)"
+    assert has_steps("p(x_t+1|x_≤t)") and not has_steps("p(x)") and not has_steps("p(x_1|x_2)")
+    assert axes("q(z|x)", "table") == ("z",) and axes("p(x_t)", "table") == ("t",)
+    assert axes("p(x_t|x_<t)", "grid") == ("x", "t") and axes("p_data(x)", "table") == ("x",)
+
+
+TURNED = {
+    r"a = b": "b = a",
+    r"$$ \sum_x f(x) = 1 $$": r"1   =  \sum_x f(x)",
+    r"\begin{aligned} a &= b \end{aligned}": r"b \end{aligned} = \begin{aligned} a &",
+    r"a = b = c": "c = a = b",
+    r"a \ge b": "",
+    "a": "",
+    r"\sum_{i=1}^n a_i": "",
+}
+
+
+@pytest.mark.parametrize("source", TURNED)
+def test_an_equation_can_be_turned_round(source):
+    assert other_way_round(source).split() == TURNED[source].split()
+
+
+@pytest.mark.parametrize("formula, ok", [
+    (r"\sum_z p(z)\,p(x\mid z) = p(x)", True),
+    (r"$$ \sum_z p(z)p(x|z) = p(x) \tag{3.1} $$", True),
+    (r"\sum_z p(x\mid z) = p(x)", False),
+    (r"p(x) = p(x)", False),
+    (r"y = p(x)", False),
+])  # fmt: skip
+def test_a_formula_may_be_written_either_way_round(formula, ok):
+    verdict = judge(find("3.1"), formula)
+    assert verdict.ok is ok, verdict
+    assert ok or "left-hand side again" in verdict.sentence or verdict.mistake

@@ -29,13 +29,15 @@ from genart_lessons.proof import (
     Estimate,
     NearMiss,
     Numeric,
+    Picks,
+    Total,
     Verdict,
     exact,
     judge,
     progress,
 )
 from genart_lessons.proof.candidate import is_stub
-from genart_lessons.proof.draws import points, uniform
+from genart_lessons.proof.draws import bits, counted, points, simplex, uniform, whole
 from genart_lessons.proof.guard import NoAnswer, run_limited
 from genart_lessons.proof.words import apart, describe_difference, number
 
@@ -606,6 +608,124 @@ def test_draws_for_one_common_parameter_are_not_enough():
     )
     refused(lambda mu, sigma, eps: mu.mean() + sigma.mean() * eps, "alone", "0.3")
     assert ask(lambda mu, sigma, eps: torch.normal(mu, sigma), "0.3").ok
+
+
+def picked(p, u):
+    return (u.unsqueeze(-1) >= p.cumsum(-1)[:, :-1]).sum(-1)
+
+
+def own_picks(p, u, seed=3):
+    return torch.multinomial(p, 1, generator=torch.Generator().manual_seed(seed)).squeeze(-1)
+
+
+PICKS = Equation(
+    "9.3", "a draw", "x", "u", "", picked,
+    Picks(({"p": [0.1, 0.6, 0.3, 0.0]}, {"p": [0.25, 0.25, 0.0, 0.5]}), law=lambda p: p),
+    near_misses=(
+        NearMiss(lambda p, u: p.argmax(-1), "the most likely one is no draw"),
+        NearMiss(lambda p, u: picked(p.softmax(-1), u), "softmax again"),
+    ),
+    typeset_only="it is a symbol",
+)  # fmt: skip
+PICKS_RIGHT = {
+    "where u falls": picked,
+    "from the other end": lambda p, u: 3 - picked(p.flip(-1), 1 - u),
+    "in floats": lambda p, u: picked(p, u).float(),
+    "searchsorted": lambda p, u: torch.searchsorted(p.cumsum(-1), u[:, None], right=True)[:, 0],
+    "noise of its own": own_picks,
+    "a distribution": lambda p, u: torch.distributions.Categorical(probs=p).sample(),
+    "Gumbel": lambda p, u: (p.log() - torch.rand_like(p).log().neg().log()).argmax(-1),
+    "numpy": lambda p, u: np.array([np.random.choice(4, p=row) for row in p.numpy()]),
+}  # fmt: skip
+PICKS_WRONG = {
+    "the most likely": (lambda p, u: p.argmax(-1), "the most likely one is no draw. At"),
+    "softmax": (lambda p, u: picked(p.softmax(-1), u), "softmax again"),
+    "softmax, noise of its own": (lambda p, u: own_picks(p.softmax(-1), u), "softmax again"),
+    "sharper": (lambda p, u: own_picks(p**1.2, u), "comes with frequency"),
+    "never the last": (lambda p, u: picked(p, u * 0.97), "symbol 2 comes with frequency 0.2"),
+    "one too high": (lambda p, u: picked(p, u) + 1, "symbol 3 comes, and its probability is 0"),
+    "two too high": (lambda p, u: picked(p, u) + 2, "the symbols are 0 to 3"),
+    "no symbol": (lambda p, u: u, "the symbols are 0 to 3"),
+    "not finite": (lambda p, u: u / 0, "the symbols are 0 to 3"),
+    "always the same": (lambda p, u: 0 * u, "all 20,000 draws are the symbol 0"),
+    "sorted": (lambda p, u: picked(p, u.sort().values), "its own u"),
+    "another's noise": (lambda p, u: picked(p, u.flip(0)), "its own u"),
+    "p of the first": (lambda p, u: picked(p[:1], u), "its own u"),
+    "p of the first, noise of its own": (
+        lambda p, u: own_picks(p[:1].expand_as(p), u), "its own u"),
+    "repeated": (lambda p, u: own_picks(p, u)[:HALF].repeat(2), "not independent"),
+    "each twice": (lambda p, u: own_picks(p, u)[:HALF].repeat_interleave(2), "parameters alone"),
+    "sorted noise of its own": (lambda p, u: own_picks(p, u).sort().values, "parameters alone"),
+    "as evenly as can be": (
+        lambda p, u: picked(p, (torch.arange(len(u)).double() + 0.5) / len(u)), "not independent"),
+    "the same noise for neighbours": (
+        lambda p, u: picked(p, torch.rand_like(u)[:HALF].repeat_interleave(2)), "not independent"),
+    "a column": (lambda p, u: torch.multinomial(p, 1), ".squeeze(-1) missing"),
+    "one-hot": (
+        lambda p, u: torch.nn.functional.one_hot(picked(p, u), 4), "shape (20000, 4)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", PICKS_RIGHT)
+def test_symbols_that_follow_the_law_are_right(how):
+    verdict = judge(PICKS, PICKS_RIGHT[how])
+    assert verdict.ok is True and "chi-square" in verdict.sentence, verdict
+
+
+@pytest.mark.parametrize("how", PICKS_WRONG)
+def test_symbols_that_do_not_are_found_out(how):
+    candidate, because = PICKS_WRONG[how]
+    verdict = judge(PICKS, candidate)
+    assert verdict.ok is False and because in verdict.sentence, verdict
+    assert (verdict.mistake in verdict.sentence) if verdict.mistake else "softmax" not in how
+
+
+def test_right_symbols_are_hardly_ever_refused():
+    """Over many seeds; and a law that is off by a twentieth is refused every time."""
+    for seed in range(25):
+        assert judge(PICKS, lambda p, u, seed=seed: own_picks(p, u, seed)).ok, seed
+        off = [0.13, 0.57, 0.3, 0.0]
+        wrong = judge(PICKS, lambda p, u, s=seed, off=off: own_picks(
+            torch.where((p[:, :1] == 0.1), torch.tensor(off).double(), p), u, s
+        ))  # fmt: skip
+        assert wrong.ok is False and "comes with frequency" in wrong.sentence
+
+
+def test_a_sum_that_is_always_one_must_be_added_up():
+    def added(p):
+        return p.sum(-1)
+
+    ones = Equation(
+        "9.4", "all of it", "1", r"\sum_i p_i", "", added,
+        Total(points(p=simplex(3)), spoil=lambda a: {"p": 2 * a["p"]}, spoiled_words="for 2p"),
+        near_misses=(NearMiss(lambda p: (p / p.sum(-1, keepdim=True)).sum(-1), "normalised"),),
+    )  # fmt: skip
+    for right in (added, r"\sum_i p_i", r"\sum_{i=1}^{3}p_i = 1", r"1 = \sum_i p_i"):
+        verdict = judge(ones, right)
+        assert verdict.ok is True and verdict.sentence.endswith("for 2p too."), verdict
+    for wrong, because in (
+        (1, "normalised"),
+        (lambda p: torch.ones(len(p)), "normalised"),
+        (lambda p: p.sum(-1) ** 2, "not added up: for 2p it must change"),
+        (lambda p: 1.0, "the sum is 2"),
+        ("1", "left-hand side again"),
+        (lambda p: (p / p.sum(-1, keepdim=True)).sum(-1), "normalised"),
+        (lambda p: p.softmax(-1).sum(-1), "normalised"),
+        (r"\sum_i p_i^2", "a different function"),
+        (r"\prod_i p_i", "a different function"),
+        (lambda p: p.sum(), "one number"),
+    ):
+        verdict = judge(ones, wrong)
+        assert verdict.ok is False and because in verdict.sentence, verdict
+
+
+def test_counts_and_bits_are_what_they_say():
+    generator = torch.Generator().manual_seed(0)
+    counts, coins, hot = counted(3, 4)(generator, 500), bits(4)(generator, 500), whole(2, 4)
+    assert counts.shape == coins.shape == (500, 4) and counts.dtype == coins.dtype == torch.float64
+    assert set(counts.flatten().tolist()) == {0, 1, 2, 3} and (counts[:, 0] >= 1).all()
+    assert set(coins.flatten().tolist()) == {0, 1} == set(hot(generator, 50).flatten().tolist())
+    assert abs(float(coins.mean()) - 0.5) < 4.5 * 0.5 / 2000**0.5
 
 
 ESTIMATES = {

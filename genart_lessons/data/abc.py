@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 # What a token of music can be. A length is 2, 3/2, /, /4; an ending's number follows its bar line.
 NOTE = r"(?:\^\^|\^|__|_|=)?[A-Ga-g](?:,+|'+)?"
@@ -46,7 +47,7 @@ STEPS = dict(zip("CDEFGAB", (0, 2, 4, 5, 7, 9, 11), strict=True))  # semitones a
 SHARPS = "FCGDAEB"  # the order in which a signature sharpens; flats come the other way round
 FIFTHS = {name: number for number, name in enumerate(SHARPS, -1)}  # of the major key of a name
 MODES = {"": 0, "m": -3, "mix": -1, "dor": -2, "lyd": 1, "phr": -4, "loc": -5}
-BEND = {"": None, "=": 0, "^": 1, "^^": 2, "_": -1, "__": -2}
+BEND = {"=": 0, "^": 1, "^^": 2, "_": -1, "__": -2}
 
 
 class NotMusic(ValueError):
@@ -65,8 +66,7 @@ class Head:
         return f"M:{self.meter}\nL:{self.unit}\nK:{self.key}\n"
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A piece of music text: its ``kind`` (note, rest, chord, bar, …), text and place.
 
     ``ticks`` is how long it lasts, ``WHOLE`` to a whole note, with broken rhythm and tuplets
@@ -150,18 +150,25 @@ def tokens(text: str) -> list[Token]:
         found = TOKEN.match(music, place)
         if not found:
             raise NotMusic(_unreadable(music, place, offset))
+        if raw and raw[-1]["broken"] and not (found["note"] or found["rest"] or found["chord"]):
+            raise NotMusic(_unreadable(music, place - 1, offset))
         raw.append(found)
         place = found.end()
+    if not raw or raw[-1]["broken"]:
+        raise NotMusic("a tune without music." if not raw else _unreadable(music, -1, offset))
     return list(_timed(raw, top.unit, signature(top.key), offset))
 
 
 def _unreadable(music: str, place: int, offset: int) -> str:
+    place %= len(music)
     sign, where = music[place], f"at character {place + offset}"
     rest = music[place:].split("\n", 1)[0][:12]
     if sign in "[]":
         return f"the bracket {sign} {where} ({rest!r}) does not enclose notes."
     if sign == "(":
         return f"the bracket ( {where} ({rest!r}) does not begin a tuplet such as (3."
+    if sign in "<>":
+        return f"the {sign} {where} does not stand between two notes."
     return f"{sign!r} {where} ({rest!r}) cannot stand there in a tune."
 
 
@@ -185,10 +192,9 @@ def _timed(raw: list[re.Match], unit: str, key: dict, offset: int) -> Iterator[T
             kind, pitches, lengths = _sound(found, key, bent)
             sign = raw[at + 1]["broken"] if at + 1 < len(raw) else None
             here, after = _broken(sign)
-            parts = [number(unit), *map(number, lengths), carried, here]
-            parts += [(into, of)] if left else []
+            ticks = _ticks(unit, lengths, carried, here, (into, of) if left else (1, 1))
             carried, left = after, max(0, left - 1)
-            yield Token(kind, text, place, _ticks(parts, text), pitches)
+            yield Token(kind, text, place, ticks, pitches)
 
 
 def _tuplet(numbers: str) -> tuple[int, int, int]:
@@ -197,15 +203,15 @@ def _tuplet(numbers: str) -> tuple[int, int, int]:
     return into or TUPLETS.get(of, 2), of, over or of
 
 
-def _sound(found: re.Match, key: dict, bent: dict) -> tuple[str, tuple[int, ...], list[str]]:
-    """What kind of thing sounds (or rests), at which pitches, and the lengths to multiply."""
+def _sound(found: re.Match, key: dict, bent: dict) -> tuple[str, tuple[int, ...], str]:
+    """What kind of thing sounds (or rests), at which pitches, and its length or two of them."""
     if found["note"]:
-        return "note", (_pitch(found["note"], key, bent),), [found["length"]]
+        return "note", (_pitch(found["note"], key, bent),), found["length"]
     if found["rest"]:
-        return "rest", (), [found["rest_length"]]
+        return "rest", (), found["rest_length"]
     parts = CHORD_NOTE.findall(found["chord"])
     pitches = tuple(_pitch(name, key, bent) for name, _ in parts)
-    return "chord", pitches, [parts[0][1], found["chord_length"]]
+    return "chord", pitches, f"{parts[0][1]} {found['chord_length']}"
 
 
 def _broken(sign: str | None) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -217,31 +223,44 @@ def _broken(sign: str | None) -> tuple[tuple[int, int], tuple[int, int]]:
     return (long, short) if sign[0] == ">" else (short, long)
 
 
-def _ticks(parts: list[tuple[int, int]], text: str) -> int:
+@functools.cache
+def _ticks(unit: str, lengths: str, *factors: tuple[int, int]) -> int:
+    """How long a note lasts: the unit times its written length (or two), times all factors."""
     above, below = WHOLE, 1
-    for more, less in parts:
+    for more, less in (number(unit), *map(number, lengths.split(" ")), *factors):
         above, below = above * more, below * less
     if above % below:
-        raise NotMusic(f"the length of {text!r} is finer than any tune's.")
+        raise NotMusic(f"a note of length {lengths or 1} is finer than any tune's.")
     return above // below
 
 
 def _pitch(name: str, key: dict[str, int], bent: dict[str, int]) -> int:
     """The MIDI number of a note; ``bent`` remembers the bar's accidentals, octave by octave."""
-    sign, letter, octave = PITCH.fullmatch(name).groups()  # type: ignore[union-attr]
+    sign, letter, place, height = _spelled(name)
     if sign:
-        bent[letter + octave] = BEND[sign] or 0
-    bend = bent.get(letter + octave, key.get(letter.upper(), 0))
-    height = 60 + 12 * letter.islower() + 12 * octave.count("'") - 12 * octave.count(",")
-    return height + STEPS[letter.upper()] + bend
+        bent[place] = BEND[sign]
+    return height + bent.get(place, key.get(letter, 0))
+
+
+@functools.cache
+def _spelled(name: str) -> tuple[str, str, str, int]:
+    """A note's accidental, its letter, that with the octave, and its pitch without accidental."""
+    sign, letter, octave = PITCH.fullmatch(name).groups()  # type: ignore[union-attr]
+    higher = letter.islower() + octave.count("'") - octave.count(",")
+    return sign, letter.upper(), letter + octave, 60 + 12 * higher + STEPS[letter.upper()]
 
 
 def staff_place(token: Token) -> int:
     """How high the highest note of a note or chord stands on the staff; one step is one letter."""
+    return _staff_place(token.text)
+
+
+@functools.cache
+def _staff_place(text: str) -> int:
     return max(
         "CDEFGAB".index(letter.upper())
         + 7 * (letter.islower() + octave.count("'") - octave.count(","))
-        for _, letter, octave in PITCH.findall(token.text)
+        for _, letter, octave in PITCH.findall(text)
     )
 
 

@@ -62,7 +62,7 @@ def note_steps(tokens: list[abc.Token], height: Height = pitch) -> list[int]:
 
 def beat_steps(tokens: list[abc.Token], meter: str, height: Height = pitch) -> list[int]:
     """The steps from beat to beat, in the bars that are (nearly) whole; rests do not count."""
-    whole = abc.bar_length(meter) * abc.WHOLE
+    whole = int(abc.bar_length(meter) * abc.WHOLE)
     beats = BEATS.get(meter, 4)
     heights: list[int] = []
     bar: list[tuple[int, abc.Token]] = []  # where a note ends, and the note
@@ -73,8 +73,8 @@ def beat_steps(tokens: list[abc.Token], meter: str, height: Height = pitch) -> l
             bar.append((now, token))
         elif token.kind == "bar":
             if 4 * now >= 3 * whole:
-                for beat in range(beats):
-                    there = next((each for end, each in bar if end * beats > beat * whole), None)
+                for at in range(0, whole, whole // beats):
+                    there = next((each for end, each in bar if end > at), None)
                     if there and there.pitches:
                         heights.append(height(there))
             bar, now = [], 0

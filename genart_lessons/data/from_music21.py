@@ -212,19 +212,21 @@ def _respelled(music: str, unit: Fraction, wanted: Fraction) -> str:
     """The music as one line of canonical tokens. Raises Unfit."""
     out: list[str] = []
     bars, ending, place = "", "", 0
+    scale = (unit / wanted).as_integer_ratio()
     while place < len(music):
         found = SOUND.match(music, place)
         if not found:
             raise Unfit("cannot be read")
         place = found.end()
-        if found["note"] is None and found["chord"] is None and not found["rest"]:
-            if out and out[-1][0] in "<>" and (found["bar"] or found["tuplet"]):
-                raise Unfit("cannot be read")  # broken rhythm, and nothing to break
+        if (found["bar"] or found["tuplet"]) and out and out[-1][0] in "<>":
+            raise Unfit("cannot be read")  # broken rhythm, and nothing to break
         if found["field"]:
-            unit = _inline(found["field"], found["value"], unit)
+            _demand_same(found["field"])
+            if found["field"] == "L":
+                scale = (Fraction(found["value"]) / wanted).as_integer_ratio()
         elif found["bar"]:
             bars, ending = bars + re.sub(r"\s", "", found["bar"]), found["ending"] or ending
-        elif token := _token(found, unit / wanted):
+        elif token := _token(found, scale):
             if bars:
                 out += _bar_lines(bars, ending, first=not out)
                 bars, ending = "", ""
@@ -233,28 +235,26 @@ def _respelled(music: str, unit: Fraction, wanted: Fraction) -> str:
     return "".join(_tied([*out, last]))
 
 
-def _inline(name: str, value: str, unit: Fraction) -> Fraction:
-    """The unit of length after a field inside a tune. Raises Unfit for what changes more."""
-    if name == "L":
-        return Fraction(value)
-    if name in "KMV":
-        raise Unfit({"K": "changes its key", "M": "changes its metre", "V": "several voices"}[name])
-    return unit
+def _demand_same(field: str) -> None:
+    """Raise Unfit for a field inside a tune that changes more than the unit of length."""
+    if field in "KMV":
+        what = {"K": "changes its key", "M": "changes its metre", "V": "several voices"}
+        raise Unfit(what[field])
 
 
-def _token(found: re.Match, scale: Fraction) -> str:
+def _token(found: re.Match, scale: tuple[int, int]) -> str:
     """A note, rest, chord or sign in the course's spelling; "" for what is dropped."""
     if found["note"]:
-        return found["note"] + _length(found["length"], scale)
+        return found["note"] + _length(found["length"], *scale)
     if found["rest"]:
-        return "z" + _length(found["rest_length"], scale)
+        return "z" + _length(found["rest_length"], *scale)
     if found["chord"] is not None:
         inside = re.sub(r"[\s.~()uvT]|\"[^\"]*\"", "", found["chord"])
         parts = re.findall(rf"({abc.NOTE})({abc.LENGTH}/*)", inside)
         if not parts or "".join(map("".join, parts)) != inside or len({p[1] for p in parts}) > 1:
             raise Unfit("cannot be read")
-        own = _number(parts[0][1]) * scale
-        return f"[{''.join(p[0] for p in parts)}]" + _length(found["chord_length"], own)
+        own = (_number(parts[0][1]) * Fraction(*scale)).as_integer_ratio()
+        return f"[{''.join(p[0] for p in parts)}]" + _length(found["chord_length"], *own)
     if found["tuplet"]:
         if found["tuplet"].rstrip(":2") != "3":
             raise Unfit("a rare tuplet")
@@ -270,8 +270,8 @@ def _number(length: str) -> Fraction:
 
 
 @functools.cache
-def _length(length: str, scale: Fraction) -> str:
-    return abc.written(_number(length) * scale)
+def _length(length: str, above: int, below: int) -> str:
+    return abc.written(_number(length) * Fraction(above, below))
 
 
 def _bar_lines(signs: str, ending: str, first: bool) -> list[str]:
@@ -302,7 +302,7 @@ def _tied(tokens: list[str]) -> Iterator[str]:
 
 def _in_lines(top: abc.Head, tokens: list[abc.Token]) -> str:
     """The whole text of a tune, with a line for every four bars. Raises Unfit."""
-    whole = abc.bar_length(top.meter) * abc.WHOLE
+    whole = int(abc.bar_length(top.meter) * abc.WHOLE)
     out, filled, bars, total = [str(top)], 0, 0, 0
     for at, token in enumerate(tokens):
         out.append(token.text + token.ending)

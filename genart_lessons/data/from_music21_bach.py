@@ -11,7 +11,6 @@ import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -24,6 +23,8 @@ from genart_lessons.data.pictures import check_split, test_bases
 
 PARTS = ("Soprano", "Alto", "Tenor", "Bass")
 STEPS = 4  # to a quarter note: sixteenths
+TICKS = 10080  # to a quarter note while a file is read, so that all its times are whole numbers
+STEP = TICKS // STEPS
 # Two chorales are on one melody when their sopranos share this much (see families.py): then all
 # that sing one hymn to one melody are together, and melodies that merely begin alike are not.
 BY_NOTE, BY_BEAT = (7, 0.30), (6, 0.30)
@@ -31,9 +32,9 @@ BY_NOTE, BY_BEAT = (7, 0.30), (6, 0.30)
 
 @dataclass
 class Voice:
-    """One part while it is read: (start, length, pitch, new, fermata), times in quarter notes."""
+    """One part while it is read: (start, end, pitch, new, fermata), times in ticks."""
 
-    notes: list[tuple[Fraction, Fraction, int, bool, bool]] = field(default_factory=list)
+    notes: list[tuple[int, int, int, bool, bool]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
 
 
@@ -161,22 +162,21 @@ def read(path: Path) -> Chorale:
     if len({len(part.findall("measure")) for part in parts}) > 1:
         raise Unfit("voices that do not fit together")
     voices, bars, end = _voices(parts)
-    steps = end * STEPS
-    if steps.denominator > 1:
+    if end % STEP:
         raise Unfit("voices that do not fit together")
-    grid, starts, fermatas, lost = _on_grid(voices, int(steps))
+    grid, starts, fermatas, lost = _on_grid(voices, end // STEP)
     meter, fifths = _time(parts[0]), int(parts[0].findtext(".//fifths") or 0)
     return Chorale(
         _title(path, voices[0].words), _key(int(grid[:, 3][grid[:, 3] > 0][-1]), fifths), meter,
-        grid, starts, fermatas, [int(bar * STEPS) for bar in bars], lost,
+        grid, starts, fermatas, [bar // STEP for bar in bars], lost,
     )  # fmt: skip
 
 
-def _voices(parts: list[ET.Element]) -> tuple[list[Voice], list[Fraction], Fraction]:
-    """The four voices, where their bars begin, and the end; all in quarter notes."""
+def _voices(parts: list[ET.Element]) -> tuple[list[Voice], list[int], int]:
+    """The four voices, where their bars begin, and the end; all in ticks."""
     voices = [Voice() for _ in parts]
     divisions = [1] * len(parts)
-    now, bars = Fraction(0), []
+    now, bars = 0, []
     for measures in zip(*(part.findall("measure") for part in parts), strict=True):
         bars.append(now)
         ends = set()
@@ -190,12 +190,12 @@ def _voices(parts: list[ET.Element]) -> tuple[list[Voice], list[Fraction], Fract
     return voices, bars, now
 
 
-def _bar(measure: ET.Element, voice: Voice, now: Fraction, divisions: int) -> Fraction:
+def _bar(measure: ET.Element, voice: Voice, now: int, divisions: int) -> int:
     """Add one bar to a voice; returns where the bar ends."""
     for each in measure:
         if each.tag not in ("note", "forward") or each.find("grace") is not None:
             continue
-        length = Fraction(int(each.findtext("duration") or 0), divisions)
+        end = now + int(each.findtext("duration") or 0) * TICKS // divisions
         step = each.findtext("pitch/step")
         if step:
             octave = int(each.findtext("pitch/octave") or 0)
@@ -203,9 +203,9 @@ def _bar(measure: ET.Element, voice: Voice, now: Fraction, divisions: int) -> Fr
             pitch = 12 * (octave + 1) + abc.STEPS[step] + bend
             new = all(tie.get("type") != "stop" for tie in each.findall("tie"))
             fermata = each.find("notations/fermata") is not None
-            voice.notes.append((now, length, pitch, new, fermata))
+            voice.notes.append((now, end, pitch, new, fermata))
             _sing(each, voice)
-        now += length
+        now = end
     return now
 
 
@@ -245,18 +245,18 @@ def _key(bass: int, fifths: int) -> str:
 
 def _on_grid(voices: list[Voice], steps: int):
     """The notes on a grid: pitches (T, 4), whether a note begins (T, 4), fermatas (T,), lost."""
-    grid = torch.zeros(steps, len(voices), dtype=torch.long)
-    starts = torch.zeros(steps, len(voices), dtype=torch.bool)
-    fermatas = torch.zeros(steps, dtype=torch.bool)
+    grid = [[0] * len(voices) for _ in range(steps)]
+    starts = [[False] * len(voices) for _ in range(steps)]
+    fermatas = [False] * steps
     lost = 0
     for which, voice in enumerate(voices):
-        for start, length, pitch, new, fermata in voice.notes:
-            first, last = start * STEPS, (start + length) * STEPS
-            if first.denominator > 1:
+        for start, end, pitch, new, fermata in voice.notes:
+            if start % STEP:
                 lost += 1
                 continue
-            at, end = int(first), -int(-last // 1)
-            grid[at:end, which] = pitch
-            starts[at, which] = new or not at or int(grid[at - 1, which]) != pitch
-            fermatas[at] |= fermata and which == 0
-    return grid, starts, fermatas, lost
+            first = start // STEP
+            for at in range(first, -(-end // STEP)):
+                grid[at][which] = pitch
+            starts[first][which] = new or not first or grid[first - 1][which] != pitch
+            fermatas[first] |= fermata and which == 0
+    return torch.tensor(grid), torch.tensor(starts), torch.tensor(fermatas), lost

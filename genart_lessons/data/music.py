@@ -8,10 +8,14 @@ from typing import Self
 import torch
 
 from genart_lessons.data.pictures import words_of
+from genart_lessons.data.scores import Score, score_of_grid
 
 # Every character that a tune can hold, in all splits; the newline is number 0.
 CHARACTERS = "\n'(,-/1234689:<=>ABCDEFGKLM[]^_abcdefgimorxz|"
-_NUMBER = {character: number for number, character in enumerate(CHARACTERS)}
+_KNOWN = frozenset(CHARACTERS)
+# The number of each byte's character (-1 where there is none): whole books in one go.
+_NUMBERS = torch.full((256,), -1, dtype=torch.long)
+_NUMBERS[list(CHARACTERS.encode())] = torch.arange(len(CHARACTERS))
 
 
 def encode(text: str) -> torch.Tensor:
@@ -19,24 +23,27 @@ def encode(text: str) -> torch.Tensor:
 
     Raises ValueError for a character that tunes never hold, and says where it stands.
     """
-    try:
-        return torch.tensor([_NUMBER[character] for character in text], dtype=torch.long)
-    except KeyError as error:
-        unknown = error.args[0]
+    wrong = next((at for at, character in enumerate(text) if character not in _KNOWN), None)
+    if wrong is not None:
         raise ValueError(
-            f"{unknown!r}, character {text.index(unknown)} of the text, is in no tune; "
+            f"{text[wrong]!r}, character {wrong} of the text, is in no tune; "
             f"tunes are written with {CHARACTERS!r}."
-        ) from None
+        )
+    if not text:
+        return torch.zeros(0, dtype=torch.long)
+    return _NUMBERS[torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).long()]
 
 
 def decode(ids: torch.Tensor | Sequence[int]) -> str:
     """The text that numbers (T,) stand for. Raises ValueError for a number without a character."""
-    numbers = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
-    if isinstance(numbers, int) or any(isinstance(n, list) for n in numbers):
-        raise ValueError("decode takes one row of numbers, (T,): of several, take ids[0].")
-    if wrong := [n for n in numbers if not 0 <= n < len(CHARACTERS)]:
-        raise ValueError(f"{wrong[0]} is no character: they are 0 … {len(CHARACTERS) - 1}.")
-    return "".join(CHARACTERS[int(n)] for n in numbers)
+    numbers = torch.as_tensor(ids).cpu()
+    if numbers.ndim != 1:
+        shape = tuple(numbers.shape)
+        raise ValueError(f"decode takes one row of numbers (T,), not {shape}: of several, ids[0].")
+    if len(numbers) and not (0 <= numbers.min() and numbers.max() < len(CHARACTERS)):
+        wrong = next(n for n in numbers.tolist() if not 0 <= n < len(CHARACTERS))
+        raise ValueError(f"{wrong} is no character: they are 0 … {len(CHARACTERS) - 1}.")
+    return "".join(map(CHARACTERS.__getitem__, numbers.tolist()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +151,19 @@ class Chorales:
         if not found:
             raise KeyError(f"no chorale in the {self.split} split has {words!r} in its title.")
         return found
+
+    def scores(self) -> list[Score]:
+        """The chorales as scores of four parts, to see and to hear."""
+        return [
+            score_of_grid(
+                grid, starts, title=title, meter=meter, key=key, bar_starts=bars,
+                steps_per_quarter=self.steps_per_quarter,
+            )
+            for grid, starts, title, meter, key, bars in zip(
+                self.grids, self.starts, self.titles, self.meters, self.keys, self.bar_starts,
+                strict=True,
+            )
+        ]  # fmt: skip
 
     def take(self, chosen: Sequence[int]) -> Self:
         """These chorales, by number."""

@@ -1,6 +1,7 @@
 """Means under normal distributions and sums over small worlds, derived by SymPy and not copied."""
 
 import functools
+from collections.abc import Sequence
 
 import sympy
 from sympy import Expr, Symbol, oo
@@ -53,3 +54,16 @@ def log_integral(log_f: Expr, z: Symbol) -> Expr:
     area, a, b = _bell()
     log_area = sympy.expand_log(sympy.log(area))
     return c0 + log_area.subs({a: -c2, b: c1}, simultaneous=True)
+
+
+def softmax(ell: Sequence[Expr]) -> tuple[Expr, ...]:
+    total = sympy.Add(*map(sympy.exp, ell))
+    return tuple(sympy.exp(entry) / total for entry in ell)
+
+
+def best_shares(weights: Sequence[Expr]) -> tuple[Expr, ...]:
+    """The q with Σ q = 1 that makes Σ w log q largest, by Lagrange: ∂/∂q (w log q − λq) = 0."""
+    q, scale = positive("q", "lambda")
+    shares = [sympy.solve(sympy.diff(w * sympy.log(q) - scale * q, q), q)[0] for w in weights]
+    (fitting,) = sympy.solve(sympy.Add(*shares) - 1, scale)
+    return tuple(share.subs(scale, fitting) for share in shares)

@@ -4,12 +4,15 @@ The sliders are ipywidgets; the picture is an ordinary output of the cell (image
 redrawn in place. A saved notebook therefore shows it anywhere, and a live one has exactly one.
 """
 
+from genart_lessons.explore.attention import attention
 from genart_lessons.explore.base import Explorer, slider
 from genart_lessons.explore.game import choice, game
 from genart_lessons.explore.gaussians import bound, two_gaussians
 from genart_lessons.explore.generator import generator
 from genart_lessons.explore.latent import latent
+from genart_lessons.explore.next_symbol import next_symbol
 
 __all__ = [
-    "Explorer", "bound", "choice", "game", "generator", "latent", "slider", "two_gaussians",
+    "Explorer", "attention", "bound", "choice", "game", "generator", "latent", "next_symbol",
+    "slider", "two_gaussians",
 ]  # fmt: skip

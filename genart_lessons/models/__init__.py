@@ -3,13 +3,23 @@
 ``models.vae``: variational autoencoders (chapter 03). ``models.gan``: adversarial networks, and
 ``models.plane``: small ones on the plane, where their modes can be counted; ``models.games``: two
 players with one number each; ``models.frechet``: a distance between sets of pictures (chapter 04).
-``models.baseline``: the plain examples that ``bench`` measures ours against; ``models.gan_digits``:
-ours, where chapter 03's is not.
+``models.sequences``: counting, an MLP and a recurrent network that predict the next character;
+``models.likelihood``: what any of them is worth on unseen text, in bits; ``models.sampling``: how a
+text is drawn from one; ``models.copying``: passages that a text shares with others;
+``models.pixels``: digits as sequences of pixels (chapter 05). ``models.transformer``: attention and
+the GPT, ``models.heads``: what its heads look for; ``models.harmony``: an encoder and a decoder for
+four voices, and ``models.voices``: the rules that can be counted in them (chapter 06).
+``models.baseline`` and ``models.baseline_gpt``: the plain examples that ``bench`` measures ours
+against; ``models.gan_digits``: ours, where chapter 03's is not.
 """
 
 import importlib
 
-_FAMILIES = ("baseline", "frechet", "games", "gan", "gan_digits", "plane", "vae")
+_FAMILIES = (
+    "baseline", "baseline_gpt", "copying", "frechet", "games", "gan", "gan_digits", "harmony",
+    "heads", "likelihood", "pixels", "plane", "sampling", "sequences", "transformer", "vae",
+    "voices",
+)  # fmt: skip
 
 
 def __getattr__(name: str):

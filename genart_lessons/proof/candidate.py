@@ -3,6 +3,7 @@
 import contextlib
 import dis
 import inspect
+import itertools
 import numbers
 import re
 from collections.abc import Callable
@@ -49,7 +50,7 @@ class Candidate:
     """A function of tensors, a SymPy expression, a formula in LaTeX, or a number."""
 
     def __init__(self, given: Any, symbols: dict[str, Tensor], free_index: str = ""):
-        """``symbols``: what a formula may mention, as values at the points: (P,) or (P, d)."""
+        """``symbols``: what a formula may mention, at the P points: (P,), (P, d) or (P, n, d)."""
         self.given, self.symbols, self.free_index = given, symbols, free_index
         self.expr: sympy.Expr | None = None
         names = {name: kind_of(name, v.ndim) for name, v in symbols.items()}
@@ -101,9 +102,12 @@ class Candidate:
 
 
 def kind_of(name: str, ndim: int) -> str:
+    """What a formula takes a value of shape (P, …) for; an ``"array"`` is for functions only."""
     if ndim == 1:
         return "scalar"
-    return "table" if "(" in name else "vector"
+    if "(" in name:
+        return "table" if ndim == 2 else "grid"
+    return {2: "vector", 3: "matrix"}.get(ndim, "array")
 
 
 def said(error: BaseException) -> str:
@@ -163,8 +167,12 @@ def _bind(function: Callable, arguments: dict[str, Tensor]) -> tuple[list, dict]
             f"({', '.join(arguments)})"
         )
     chosen.update(zip(needed, left.values(), strict=False))
-    first = [n for n in chosen if parameters[n].kind is inspect.Parameter.POSITIONAL_ONLY]
-    return [chosen.pop(n) for n in parameters if n in first], chosen
+    # In order as far as it goes, for torch.vmap hands on no names.
+    placed = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    first = itertools.takewhile(
+        lambda n: n in chosen and parameters[n].kind in placed, list(parameters)
+    )
+    return [chosen.pop(n) for n in list(first)], chosen
 
 
 def _everywhere(value: float, arguments: dict[str, Tensor]) -> Tensor:

@@ -30,6 +30,24 @@ def whole(count: int, *shape: int) -> Callable[[Generator, int], Tensor]:
     return lambda generator, points: torch.randint(count, (points, *shape), generator=generator)
 
 
+def counted(most: int, *shape: int) -> Callable[[Generator, int], Tensor]:
+    """How often each thing was seen, 0 to ``most``, the first at least once: (P, *shape) floats."""
+
+    def draw(generator: Generator, points: int) -> Tensor:
+        found = torch.randint(most + 1, (points, *shape), generator=generator).double()
+        found[..., 0] = found[..., 0].clamp(min=1)
+        return found
+
+    return draw
+
+
+def bits(*shape: int) -> Callable[[Generator, int], Tensor]:
+    """0 or 1, each as often: (P, *shape) floats."""
+    return lambda generator, points: torch.randint(
+        2, (points, *shape), generator=generator
+    ).double()
+
+
 def points(**each: Callable[[Generator, int], Tensor]) -> Draw:
     """One drawing for each argument of an equation, in the order in which it takes them."""
     return lambda generator, count: {name: draw(generator, count) for name, draw in each.items()}

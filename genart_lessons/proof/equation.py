@@ -30,14 +30,15 @@ class Definition:
         words: how a verdict puts it, as in "proved from ∫ q(z) log(q(z)/p(z)) dz".
         derive: the right value from first principles; a tuple where an index stays free.
         letters: what each name in a formula stands for, in the symbols that ``derive`` uses: an
-            expression, or a tuple of them for a vector or a table.
-        given: what is known besides, such as q₃ = 1 − q₁ − q₂.
+            expression, or a tuple of them for a vector or a table, or a tuple of such tuples for a
+            table with two indices.
+        given: what is known besides, such as q₃ = 1 − q₁ − q₂, or x² = x where x is 0 or 1.
     """
 
     words: str
     derive: Callable[[], sympy.Expr | tuple[sympy.Expr, ...]]
-    letters: dict[str, sympy.Expr | tuple[sympy.Expr, ...]]
-    given: dict[sympy.Symbol, sympy.Expr] = field(default_factory=dict)
+    letters: dict[str, sympy.Expr | tuple[Any, ...]]
+    given: dict[sympy.Expr, sympy.Expr] = field(default_factory=dict)
 
 
 class Evidence(Protocol):

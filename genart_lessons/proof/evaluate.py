@@ -1,6 +1,7 @@
 """Compute a SymPy expression on tensors, by walking it. (``lambdify`` would write and run code.)"""
 
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
@@ -8,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 import sympy
 import torch
 from torch import Tensor
+
+from genart_lessons.proof.indices import holds, is_bracket
 
 _ELEMENTWISE: dict[object, Callable[[Tensor], Tensor]] = {
     sympy.log: torch.log, sympy.exp: torch.exp, sympy.Abs: torch.abs, sympy.sign: torch.sign,
@@ -20,16 +23,22 @@ _ELEMENTWISE: dict[object, Callable[[Tensor], Tensor]] = {
 def evaluate(expr: sympy.Expr, values: dict[str, Tensor], free_index: str = "") -> Tensor:
     """The value of ``expr`` at each of the P points: (P,), or (P, d) where an index stays free.
 
-    ``values``: name → (P,) for a scalar, (P, d) for a vector or a table; sums run over the d.
+    ``values``: name → (P,) for a scalar, (P, d) for a vector or a table, (P, n, d) for a table with
+    two indices or a matrix; sums run over the whole of an axis. Where ``free_index`` is several
+    letters, as in "tj", so are the axes of the answer: (P, n, d).
 
     Raises:
         ValueError: a function or a symbol in ``expr`` is not one that can be computed here.
     """
     points = max(v.shape[0] for v in values.values())
     if free_index:
-        length = max(v.shape[1] for v in values.values() if v.ndim == 2)
-        entries = [_walk(expr, values, {free_index: k}, False) for k in range(length)]
-        return torch.stack([e.expand(points) for e in entries], dim=1)
+        longest = max(v.shape[1] for v in values.values() if v.ndim > 1)
+        shape = [_length(expr, i, values) or longest for i in free_index]
+        places = itertools.product(*map(range, shape))
+        entries = [
+            _walk(expr, values, dict(zip(free_index, at, strict=True)), False) for at in places
+        ]
+        return torch.stack([e.expand(points) for e in entries], dim=1).reshape(points, *shape)
     result = _walk(expr, values, {}, False)
     return result.expand(points) if result.ndim == 0 else result
 
@@ -47,14 +56,15 @@ def _walk(e: sympy.Basic, values: dict, index: dict[str, int], as_vector: bool) 
         return torch.tensor(_as_float(e), dtype=torch.float64)
     if isinstance(e, sympy.Symbol):
         value = _lookup(e.name, values)
-        if value.ndim == 2 and not as_vector:
+        if value.ndim > 2 or value.ndim == 2 and not as_vector:
             raise ValueError(f"{e.name} is a list of numbers: write {e.name}_i under a sum, or ‖·‖")
         return value.unsqueeze(-1) if as_vector and value.ndim == 1 else value
     if isinstance(e, sympy.Indexed):
-        position = index.get(str(e.indices[0])) if len(e.indices) == 1 else None
-        if position is None:
+        table = _lookup(e.base.name, values)
+        places = [index[n] for n in map(_letter, e.indices) if n in index]
+        if len(places) != len(e.indices) or len(places) != table.ndim - 1:
             raise ValueError(f"{e} has an index that no sum runs over")
-        entry = _lookup(str(e.base), values)[:, position]
+        entry = table[(slice(None), *places)]
         return entry.unsqueeze(-1) if as_vector else entry
     if isinstance(e, (sympy.Sum, sympy.Product)):
         total = _over_axis(e, values, index)
@@ -69,6 +79,8 @@ def _walk(e: sympy.Basic, values: dict, index: dict[str, int], as_vector: bool) 
         return _ELEMENTWISE[e.func](again(e.args[0]))
     if e.func.__name__ == "norm":
         return _walk(e.args[0], values, index, True).square().sum(-1).sqrt()
+    if is_bracket(e):
+        return torch.tensor(float(holds(e, index)), dtype=torch.float64)
     if e.func in (sympy.Max, sympy.Min):
         pick = torch.maximum if e.func == sympy.Max else torch.minimum
         return functools.reduce(pick, torch.broadcast_tensors(*map(again, e.args)))
@@ -92,22 +104,45 @@ def _lookup(name: str, values: dict[str, Tensor]) -> Tensor:
 
 def _over_axis(e: sympy.Basic, values: dict, index: dict[str, int]) -> Tensor:
     body, letter = outermost(e)
-    used = {str(i.base) for i in body.atoms(sympy.Indexed) if str(i.indices[0]) == letter}
-    if not used:
+    length = _length(body, letter, values)
+    if not length:
         raise ValueError(f"nothing under the sum depends on its index {letter}")
-    length = max(_lookup(name, values).shape[1] for name in used)
     lengths = {n: float(v[0]) for n, v in values.items() if v.ndim == 1 and (v == v[0]).all()}
-    if not runs_over_whole_axis(e, length, values.keys(), lengths):
+    if not runs_over_whole_axis(e, length, values.keys() | index.keys(), lengths):
         raise ValueError("sums here run over the whole axis, from 1 to its length")
     parts = [_walk(body, values, {**index, letter: k}, False) for k in range(length)]
     stacked = torch.stack(torch.broadcast_tensors(*parts))
     return stacked.sum(0) if isinstance(e, sympy.Sum) else stacked.prod(0)
 
 
+def _length(body: sympy.Expr, letter: str, values: dict) -> int:
+    """How many places the letter takes in ``body``; 0 where nothing has that index."""
+    shapes = [(_lookup(name, values).shape[1:], axis) for name, axis in axes_of(letter, body)]
+    found = {shape[axis] for shape, axis in shapes if axis < len(shape)}
+    if len(found) > 1:
+        raise ValueError(f"{letter} runs over things of different lengths")
+    return found.pop() if found else 0
+
+
 def outermost(e: sympy.Basic) -> tuple[sympy.Expr, str]:
     """What is summed, and over which index; SymPy keeps sums of sums as one, innermost first."""
     body, *inner, limits = e.args
     return (e.func(body, *inner) if inner else body), str(limits.args[0])
+
+
+def axes_of(letter: str, body: sympy.Expr) -> set[tuple[str, int]]:
+    """Which tables the letter runs over in ``body``, and along which of their indices."""
+    return {
+        (entry.base.name, axis)
+        for entry in body.atoms(sympy.Indexed)
+        for axis, i in enumerate(entry.indices)
+        if _letter(i) == letter
+    }
+
+
+def _letter(index: sympy.Expr) -> str:
+    """What an index is called; "" for one that is reckoned, such as i + 1."""
+    return getattr(index, "name", "")
 
 
 def runs_over_whole_axis(

@@ -1,7 +1,7 @@
 """The kinds of evidence. Each draws its points, asks the candidate, and compares."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy
@@ -17,6 +17,7 @@ from genart_lessons.proof.verdict import Verdict
 from genart_lessons.proof.words import NEARLY, apart, at_point, describe_difference, listed
 
 SEED = 20_14  # any fixed number: verdicts must not change from one run to the next
+REPEATED = "true, but it says nothing: it is the left-hand side again."
 SINGLE = 1e-5  # what a candidate that answers in float32 may be off by
 
 
@@ -64,7 +65,7 @@ class Numeric:
         trial = try_out(equation, given, arguments)
         complaint = shape_complaint(trial.got, target)
         if complaint:
-            return refuse(equation, complaint, self.kind)
+            return misshapen(trial, complaint, self.kind)
         tolerance = max(self.tolerance, SINGLE if trial.single else 0)
         error = relative_error(trial.got, target)
         if bool((error > tolerance).any()):
@@ -94,6 +95,52 @@ class Gradient(Numeric):
 
 
 @dataclass(frozen=True)
+class Jacobian(Gradient):
+    """All derivatives at once: (P, n, m), where entry i, j is that of output i by input j.
+
+    ``of`` gives (P, n), and the argument ``wrt`` is (P, m).
+    """
+
+    where: str = "random points to the Jacobian by autograd"
+
+    def target(self, equation: Equation, arguments: dict[str, Tensor]) -> Tensor:
+        assert self.of is not None
+        at = arguments[self.wrt].clone().requires_grad_()
+        outputs = self.of(**{**arguments, self.wrt: at}).unbind(-1)
+        rows = [torch.autograd.grad(each.sum(), at, retain_graph=True)[0] for each in outputs]
+        return torch.stack(rows, dim=1)
+
+
+@dataclass(frozen=True)
+class Total(Numeric):
+    """A sum that comes to the same everywhere, such as 1: a constant is equal to it and no answer.
+
+    So the candidate is asked a second time, at arguments that ``spoil`` makes of the points: there
+    the same sum comes to something else, which is what the reference gives.
+    """
+
+    spoil: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    spoiled_words: str = ""
+    kind: str = "enumeration"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        assert self.spoil is not None
+        verdict = super().examine(equation, given)
+        if not verdict.ok:
+            return verdict
+        arguments = drawn(self.draw, self.count, self.example)
+        sound = try_out(equation, given, arguments)
+        spoiled = self.spoil(arguments)
+        trial, target = try_out(equation, given, spoiled), self.target(equation, spoiled)
+        error = relative_error(trial.got, target)
+        tolerance = max(self.tolerance, SINGLE if trial.single else 0)
+        if bool((error > tolerance).any()):
+            how = f"the right number, but it is not added up: {self.spoiled_words} it must change"
+            return wrong(trial, target, error, tolerance, self.kind, how, "the sum", also=sound)
+        return replace(verdict, sentence=verdict.sentence[:-1] + f"; {self.spoiled_words} too.")
+
+
+@dataclass(frozen=True)
 class Bound:
     """Never above ``of``, and equal to it at the points of ``tight``: a bound of -∞ is no use.
 
@@ -119,7 +166,7 @@ class Bound:
         ceiling, top = self.of(**arguments), self.of(**touching)
         complaint = shape_complaint(trial.got, ceiling) or shape_complaint(at_tight.got, top)
         if complaint:
-            return refuse(equation, complaint, self.kind)
+            return misshapen(trial, complaint, self.kind)
         tolerance = max(self.tolerance, SINGLE if trial.single else 0)
         above = relative_error(trial.got.maximum(ceiling), ceiling)
         if bool((above > tolerance).any()):
@@ -191,7 +238,8 @@ def shape_complaint(got: Tensor, target: Tensor) -> str:
     if got.ndim == 0:
         return f"it returned one number: {asked}. Sum over the last axis only (dim=-1)."
     if got.ndim == target.ndim + 1 and got.shape[0] == P:
-        return f"it returned shape {tuple(got.shape)}: {asked}. Is a sum over dim=-1 missing?"
+        missing = "a sum over dim=-1 or .squeeze(-1)" if got.shape[-1] == 1 else "a sum over dim=-1"
+        return f"it returned shape {tuple(got.shape)}: {asked}. Is {missing} missing?"
     return f"it returned shape {tuple(got.shape)}: {asked}."
 
 
@@ -199,11 +247,18 @@ def refuse(equation: Equation, sentence: str, kind: str = "") -> Verdict:
     return Verdict(equation.id, False, equation.title, sentence, kind)
 
 
+def misshapen(trial: Trial, complaint: str, kind: str) -> Verdict:
+    """The verdict on an answer of the wrong shape, which is named too if a known slip has it."""
+    equation, mistake = trial.equation, known_mistake(trial)
+    sentence = f"{mistake}. I{complaint[1:]}" if mistake else complaint
+    return Verdict(equation.id, False, equation.title, sentence, kind, mistake)
+
+
 def accept(trial: Trial, sentence: str, kind: str, worst: float) -> Verdict:
     """The verdict on a right candidate, unless it only repeats what it should explain."""
     equation = trial.equation
     if _repeats_left_hand_side(trial):
-        return refuse(equation, "true, but it says nothing: it is the left-hand side again.", kind)
+        return refuse(equation, REPEATED, kind)
     return Verdict(equation.id, True, equation.title, sentence, kind, worst=worst)
 
 
@@ -255,7 +310,7 @@ def _same_values(trial: Trial, other: Any) -> bool:
         values = try_out(trial.equation, other, trial.arguments).got
     except (CandidateError, NotTried):
         return False
-    a, b = values[:2000], trial.got[:2000]  # an estimate has 200,000 points; so many will do
-    return values.shape == trial.got.shape and bool(
-        torch.isclose(a, b, rtol=SINGLE, atol=SINGLE, equal_nan=True).all()
-    )
+    if values.shape != trial.got.shape:
+        return False
+    a, b = (torch.atleast_1d(v)[:2000] for v in (values, trial.got))  # so many points will do
+    return bool(torch.isclose(a, b, rtol=SINGLE, atol=SINGLE, equal_nan=True).all())

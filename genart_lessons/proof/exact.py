@@ -1,6 +1,7 @@
 """Proof by algebra: is the difference of a formula and what it should be identically zero?"""
 
 import functools
+import itertools
 from typing import Any
 
 import sympy
@@ -8,14 +9,15 @@ import torch
 
 from genart_lessons.proof.candidate import Candidate, kind_of
 from genart_lessons.proof.equation import Definition, Equation
-from genart_lessons.proof.evaluate import as_number, outermost, runs_over_whole_axis
+from genart_lessons.proof.evaluate import as_number, axes_of, outermost, runs_over_whole_axis
 from genart_lessons.proof.evidence import formula_of
 from genart_lessons.proof.guard import NoAnswer, run_limited
+from genart_lessons.proof.indices import holds, is_bracket
 
 SECONDS = 30.0  # only a fuse: what could take long is left out by its size, on every machine
 LARGEST, HIGHEST = 400, 8  # operations in a formula; power of a sum in it
 AXIS = 3  # entries of a vector, where no definition says how many
-Letters = dict[str, sympy.Expr | tuple[sympy.Expr, ...]]
+Letters = dict[str, sympy.Expr | tuple[Any, ...]]
 
 
 def proof_of(equation: Equation, given: Any) -> str:
@@ -46,8 +48,7 @@ def _typeset(equation: Equation, candidate: Candidate) -> Definition:
     for name, value in values.items():
         kind = kind_of(name, value.ndim)
         positive = True if name in equation.positive or kind == "table" else None
-        entries = [sympy.Symbol(f"{name}_{k}", real=True, positive=positive) for k in range(AXIS)]
-        letters[name] = entries[0] if kind == "scalar" else tuple(entries)
+        letters[name] = _fresh(name, 0 if kind == "scalar" else value.ndim - 1, positive)
         if kind == "scalar" and bool((value == value[0]).all()) and float(value[0]) in axes:
             letters[name] = sympy.Integer(AXIS)  # it is the length of the axis
         same = [other for other in letters if torch.equal(values[other], value)]
@@ -55,6 +56,14 @@ def _typeset(equation: Equation, candidate: Candidate) -> Definition:
     printed = Candidate(equation.rhs, candidate.symbols, equation.free_index).expr
     words = "the same formula by algebra (SymPy)"
     return Definition(words, lambda: _at_each(printed, letters, equation.free_index), letters)
+
+
+def _fresh(name: str, axes: int, positive: bool | None) -> Any:
+    """A letter for ``name``, or AXIS of them along each of its axes."""
+    if axes < 2:
+        made = [sympy.Symbol(f"{name}_{k}", real=True, positive=positive) for k in range(AXIS)]
+        return tuple(made) if axes else made[0]
+    return tuple(_fresh(f"{name}_{k}", axes - 1, positive) for k in range(AXIS))
 
 
 def _follows(formula: sympy.Expr, definition: Definition, free_index: str) -> bool:
@@ -68,11 +77,15 @@ def _follows(formula: sympy.Expr, definition: Definition, free_index: str) -> bo
 
 
 def _at_each(formula: sympy.Expr, letters: Letters, free_index: str) -> tuple[sympy.Expr, ...]:
-    """The formula written out: one expression, or one for each value of the free index."""
+    """The formula written out: one expression, or one for each value of the free indices."""
     if not free_index:
         return (spell_out(formula, letters, {}),)
-    length = max(len(m) for m in letters.values() if isinstance(m, tuple))
-    return tuple(spell_out(formula, letters, {free_index: k}) for k in range(length))
+    longest = max(len(m) for m in letters.values() if isinstance(m, tuple))
+    shape = [max(_lengths(formula, i, letters), default=longest) for i in free_index]
+    places = itertools.product(*map(range, shape))
+    return tuple(
+        spell_out(formula, letters, dict(zip(free_index, at, strict=True))) for at in places
+    )
 
 
 def _is_tame(formula: sympy.Expr) -> bool:
@@ -92,11 +105,14 @@ def spell_out(e: sympy.Basic, letters: Letters, index: dict[str, int]) -> sympy.
         meaning = letters[e.name]
         return meaning[index["‖"]] if isinstance(meaning, tuple) else meaning
     if isinstance(e, sympy.Indexed):
-        return letters[str(e.base)][index[str(e.indices[0])]]
+        rows = letters[str(e.base)]
+        return functools.reduce(lambda part, i: part[index[str(i)]], e.indices, rows)
+    if is_bracket(e):
+        return sympy.Integer(holds(e, index))
     if isinstance(e, (sympy.Sum, sympy.Product)):
         body, letter = outermost(e)
         parts = _entries(body, letters, index, letter)
-        if not runs_over_whole_axis(e, len(parts), letters.keys(), letters):
+        if not runs_over_whole_axis(e, len(parts), letters.keys() | index.keys(), letters):
             raise ValueError("a sum over part of the axis")
         return (sympy.Add if isinstance(e, sympy.Sum) else sympy.Mul)(*parts)
     if e.func.__name__ == "norm":
@@ -105,27 +121,57 @@ def spell_out(e: sympy.Basic, letters: Letters, index: dict[str, int]) -> sympy.
 
 
 def _entries(body: sympy.Basic, letters: Letters, index: dict[str, int], letter: str) -> list:
-    names = {str(s) for s in body.free_symbols} & letters.keys()
-    lengths = {len(letters[n]) for n in names if isinstance(letters[n], tuple)}
+    if letter == "‖":
+        names = {str(s) for s in body.free_symbols} & letters.keys()
+        lengths = {len(letters[n]) for n in names if isinstance(letters[n], tuple)}
+    else:
+        lengths = _lengths(body, letter, letters)
     (length,) = lengths or {1}
     return [spell_out(body, letters, {**index, letter: k}) for k in range(length)]
 
 
-def _vanishes(e: sympy.Expr, given: dict[sympy.Symbol, sympy.Expr]) -> bool:
+def _lengths(body: sympy.Basic, letter: str, letters: Letters) -> set[int]:
+    """How many places the letter takes in ``body``."""
+    return {_length(letters[name], axis) for name, axis in axes_of(letter, body)}
+
+
+def _length(rows: Any, axis: int) -> int:
+    return len(rows[0]) if axis else len(rows)
+
+
+def _vanishes(e: sympy.Expr, given: dict[sympy.Expr, sympy.Expr]) -> bool:
     """Is it 0 as a rational function of its symbols, logarithms, exponentials and the like?
 
     A fixed recipe and not ``simplify``, which tries what it has time for.
     """
+    e = _by_half_angles(e) if e.has(sympy.sin, sympy.cos) else e
     e = sympy.expand_power_exp(e.replace(sympy.exp, lambda a: sympy.exp(sympy.expand(a))))
-    powers: dict[sympy.Expr, sympy.Dummy] = {}  # a → a letter for exp(a), and 1/letter for exp(−a)
-    for a in [node.args[0] for node in e.atoms(sympy.exp)]:
-        powers.setdefault(_unsigned(a), sympy.Dummy(positive=True))
-    e = e.replace(sympy.exp, lambda a: powers[_unsigned(a)] ** (1 if _unsigned(a) == a else -1))
+    steps: dict[sympy.Expr, sympy.Rational] = {}  # a → 1/2, where exp(a) and exp(−3a/2) occur
+    for times, a in [_multiple(node.args[0]) for node in e.atoms(sympy.exp)]:
+        steps[a] = sympy.gcd(steps.get(a, 0), times)
+    powers = {a: sympy.Dummy(positive=True) for a in steps}  # a → a letter for exp(a/2)
+    e = e.replace(sympy.exp, functools.partial(_power, steps, powers))
     e = sympy.expand_log(e.replace(sympy.log, lambda a: sympy.log(sympy.factor(a))), factor=True)
-    e = e.xreplace({sympy.log(letter): a for a, letter in powers.items()})
+    e = e.xreplace({sympy.log(letter): a * steps[a] for a, letter in powers.items()})
     others = {node: sympy.Dummy() for node in e.atoms(sympy.Function)}
     return sympy.cancel(sympy.together(e.xreplace(others).subs(given))) == 0
 
 
-def _unsigned(e: sympy.Expr) -> sympy.Expr:
-    return -e if e.could_extract_minus_sign() else e
+def _by_half_angles(e: sympy.Expr) -> sympy.Expr:
+    """Sines and cosines of sums taken apart, and each as a rational function of tan(angle/2)."""
+    kinds = (sympy.sin, sympy.cos)
+    e = e.replace(lambda n: n.func in kinds, lambda n: n.func(sympy.expand(n.args[0])))
+    e = sympy.expand_trig(e)
+    half = {a: sympy.Dummy() for a in {node.args[0] for node in e.atoms(*kinds)}}
+    e = e.replace(sympy.sin, lambda a: 2 * half[a] / (1 + half[a] ** 2))
+    return e.replace(sympy.cos, lambda a: (1 - half[a] ** 2) / (1 + half[a] ** 2))
+
+
+def _multiple(e: sympy.Expr) -> tuple[sympy.Rational, sympy.Expr]:
+    """−3a/2 as (−3/2, a)."""
+    return e.as_coeff_Mul(rational=True)
+
+
+def _power(steps: dict, powers: dict, exponent: sympy.Expr) -> sympy.Expr:
+    times, a = _multiple(exponent)
+    return powers[a] ** (times / steps[a])

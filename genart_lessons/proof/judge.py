@@ -1,15 +1,16 @@
 """Judge a candidate: whatever it does, the answer is a verdict and never a traceback."""
 
+import contextlib
 import threading
 from dataclasses import replace
 from typing import Any
 
 from genart_lessons.proof.candidate import CandidateError, NotTried, is_stub, said
 from genart_lessons.proof.equation import Equation
-from genart_lessons.proof.evidence import refuse
+from genart_lessons.proof.evidence import REPEATED, refuse
 from genart_lessons.proof.exact import proof_of
 from genart_lessons.proof.guard import WORKER, NoAnswer, few_words, run_limited, undisturbed
-from genart_lessons.proof.latex import left_hand_side
+from genart_lessons.proof.latex import left_hand_side, other_way_round
 from genart_lessons.proof.spelling import LatexError
 from genart_lessons.proof.verdict import Verdict
 
@@ -29,8 +30,11 @@ def judge(equation: Equation, given: Any, seconds: float = SECONDS) -> Verdict:
     if threading.current_thread().name == WORKER:
         return refuse(equation, "a candidate cannot ask verify about itself.")
     try:
-        with undisturbed(), few_words():
-            verdict = run_limited(lambda: equation.evidence.examine(equation, given), seconds)
+        verdict = _examine(equation, given, seconds)
+        if verdict.sentence == REPEATED and isinstance(given, str) and other_way_round(given):
+            with contextlib.suppress(LatexError):  # "… = the left-hand side" is as good
+                turned = other_way_round(given)
+                verdict, given = _examine(equation, turned, seconds), turned
         return _with_proof(verdict, equation, given) if verdict.ok else verdict
     except NotTried:
         return not_tried
@@ -47,6 +51,11 @@ def judge(equation: Equation, given: Any, seconds: float = SECONDS) -> Verdict:
         return refuse(equation, "it cannot be compared: it calls itself without end")
     except Exception as error:  # a candidate nobody has thought of
         return refuse(equation, f"it cannot be compared: {type(error).__name__}: {said(error)}")
+
+
+def _examine(equation: Equation, given: Any, seconds: float) -> Verdict:
+    with undisturbed(), few_words():
+        return run_limited(lambda: equation.evidence.examine(equation, given), seconds)
 
 
 def _with_proof(verdict: Verdict, equation: Equation, given: Any) -> Verdict:

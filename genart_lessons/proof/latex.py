@@ -1,7 +1,8 @@
 r"""Read a formula in LaTeX and give a SymPy expression. Nothing is ever evaluated as Python.
 
 The grammar is what the course writes: arithmetic, ``\frac``, powers, ``\log`` and its kin, sums
-over an index, norms, and three words of probability on a finite world: a table such as ``p(x,z)``,
+over an index, norms, dot products of rows ``q_t\cdot k_j``, brackets ``[j\le t]`` that are 1 or 0,
+and three words of probability on a finite world: a table such as ``p(x,z)``,
 an expectation ``\mathbb{E}_{q(z\mid x)}[...]`` or ``\mathbb{E}_{x\sim p}[...]``, and a divergence,
 ``D_{KL}(q(z\mid x)\Vert p(z))`` or ``JSD``. A table that names z runs over it, any other over x.
 What could be meant in two ways is refused with a question, so that no verdict rests on a guess.
@@ -13,14 +14,18 @@ import re
 import sympy
 
 from genart_lessons.proof.evaluate import as_number
+from genart_lessons.proof.indices import BRACKETS, same
 from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Token, tokens
+from genart_lessons.proof.tables import axes, has_steps, one_spelling, whole_sequence, with_step
 
 DEEPEST, LARGEST_POWER, MOST_DIGITS = 60, 100, 300
 _CALLS = {
     r"\log": sympy.log, r"\exp": sympy.exp, r"\tanh": sympy.tanh, r"\sin": sympy.sin,
     r"\cos": sympy.cos, r"\max": sympy.Max, r"\min": sympy.Min,
-    r"\sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
+    r"\sigmoid": lambda x: 1 / (1 + sympy.exp(-x)), r"\erf": sympy.erf,
+    r"\normal": lambda x: (1 + sympy.erf(x / sympy.sqrt(2))) / 2,
 }  # fmt: skip
+_STANDARD = {r"\sigma": r"\sigmoid", r"\Phi": r"\normal"}  # σ(…) and Φ(…), unless they are names
 _DIGITS = set("0123456789")
 _CLOSE = {"(": ")", "[": "]", r"\{": r"\}", "{": "}"}
 _ENDS = set(_CLOSE.values())
@@ -29,7 +34,7 @@ _PARAMETERS = {"theta", "phi"}  # p_θ and q_φ name the network, not another di
 _SYMMETRIC = {"JSD", "JS", "D_JS", "D_JSD"}
 _DIVERGENCES = _SYMMETRIC | {"KL", "D_KL"}
 _RELATIONS = {"=", r"\ge", r"\le"}
-_STOPS = _ENDS | _RELATIONS | set(r"* / ^ _ + - , ; : ! ' . |> ‖> \mid".split())
+_STOPS = _ENDS | _RELATIONS | set(r"* / ^ _ + - , ; : ! ' . |> ‖> \mid \rangle < > \ne".split())
 norm = sympy.Function("norm", nonnegative=True)
 
 
@@ -63,6 +68,16 @@ def left_hand_side(source: str) -> str:
     return " ".join(found[:last])
 
 
+def other_way_round(source: str) -> str:
+    """``b = a`` for a formula that reads ``a = b``; "" where there is no ``=`` to turn it at."""
+    found = tokens(source)
+    last = max((i for i, text in _top_level([t.text for t in found]) if text == "="), default=0)
+    if not last:
+        return ""
+    left, right = source[: found[last].place], source[found[last].place :]
+    return f"{right.lstrip('=:& ')} = {left}".replace("$", "")
+
+
 def _top_level(found: list[str]):
     level = 0
     for i, text in enumerate(found):
@@ -76,7 +91,7 @@ class _Parser:
         self.source, self.names = source, names
         self.tokens = tokens(source, names)
         self.at, self.depth, self.open_bars = 0, 0, 0
-        self.bound = [free_index] if free_index else []
+        self.bound = list(free_index)
 
     # -- moving along ----------------------------------------------------------------------------
     def peek(self, ahead: int = 0) -> str:
@@ -212,10 +227,16 @@ class _Parser:
         text, place = self.peek(), self.place()
         if not text:
             raise self.fail("the formula ends too early")
+        if text == "1" and self.peek(1) == "_":
+            return self._indicator()
+        if text == r"\langle":
+            return self._inner()
         if text[0] in _DIGITS or text[0] == "." and text[1:]:
             if len(text) > MOST_DIGITS:
                 raise self.fail("this number is too large to check")
             return sympy.Rational(self.take().rstrip("."))
+        if text in {"[", r"\{"} and self._compares():
+            return self._comparison()
         if text in _CLOSE:
             return self.bracketed()
         if text in _BARS:
@@ -227,8 +248,8 @@ class _Parser:
             return self._root()
         if text in _CALLS:
             return self.function()
-        if text == r"\sigma" and "sigma" not in self.names and self.peek(1) == "(":
-            self.tokens[self.at] = Token(r"\sigmoid", place)  # σ(…) where no σ is known
+        if text in _STANDARD and text[1:] not in self.names and self.peek(1) == "(":
+            self.tokens[self.at] = Token(_STANDARD[text], place)
             return self.function()
         if text in {r"\sum", r"\prod"}:
             return self.summation()
@@ -308,20 +329,35 @@ class _Parser:
 
     def summation(self) -> sympy.Expr:
         make = sympy.Sum if self.take() == r"\sum" else sympy.Product
-        index, low, high = "", "1", ""
+        index, sign, low, high = "", "=", "1", ""
         while self.peek() in {"_", "^"}:
             if self.take() == "^":
                 high = self._raw_argument()
             else:
-                index, _, start = self._raw_argument().partition("=")
-                low = start or "1"
+                below = whole_sequence(self._raw_argument())
+                parts = re.split(r"([=<≤]|\\ne)", below, maxsplit=1)
+                index, sign, start = (*parts, "=", "1")[:3]
+                low = start or ("1" if sign == "=" else "?")
+        if sign == "=" and high in self.bound and low == "1":
+            sign, low, high = "≤", high, ""  # \sum_{i=1}^{t} is \sum_{i\le t}
+        until, low = (low, "1") if sign != "=" else ("", low)
+        if until and (high or until not in self.bound or until == index):
+            raise self.fail("a sum can end at another index, which is given outside of it")
         if not re.fullmatch(r"[a-z]", index):
             raise self.fail(r"a sum needs its index, as in \sum_{i=1}^{n}")
-        if low != "1" or not re.fullmatch(r"[A-Za-z]?", high):
+        ends = high not in self.bound and re.fullmatch(r"[A-Za-z]?|[1-9]\d?", high)
+        if not ends or not re.fullmatch(r"[1-9]", low):
             raise self.fail("sums here run over the whole axis, from 1 to its length, one letter")
         self.bound.append(index)
         body = self.term()
         self.bound.pop()
+        here, counts = sympy.Symbol(index, integer=True), sympy.Integer(1)
+        if until:
+            sign = r"\le" if sign == "≤" else sign
+            counts = BRACKETS[sign](here, sympy.Symbol(until, integer=True))
+        elif low != "1":
+            counts = BRACKETS[r"\ge"](here, sympy.Integer(low))  # \prod_{t=2}^{T}
+        body = body * counts if make is sympy.Sum else body**counts
         return make(body, _over(index, high))
 
     def _raw_argument(self) -> str:
@@ -339,6 +375,96 @@ class _Parser:
             if level == 0:
                 return "".join(parts)
 
+    # -- indices -------------------------------------------------------------------------------
+    def _compares(self) -> bool:
+        """Does a sign such as ≤ stand before the bracket that opens here is closed?"""
+        rest = [t.text for t in self.tokens[self.at + 1 :]]
+        signs = (i for i, text in enumerate(rest) if text in _ENDS | BRACKETS.keys())
+        return rest[next(signs, -1)] in BRACKETS if rest else False
+
+    def _comparison(self) -> sympy.Expr:
+        r"""``[j\le t]``: 1 where it holds, and 0 elsewhere."""
+        start, opening = self.place(), self.take()
+        first, sign = self._index(), self.take()
+        if sign not in BRACKETS:
+            raise self.fail(f"did not expect {sign} here", start)
+        value = BRACKETS[sign](first, self._index())
+        self.expect(_CLOSE[opening], start)
+        return value
+
+    def _indicator(self) -> sympy.Expr:
+        r"""``\mathbf{1}_{j\le t}`` and ``\mathbf{1}_{[j\le t]}`` are ``[j\le t]``."""
+        self.at += 2
+        start = self.place()
+        if self.peek() == "{" and self.peek(1) in {"[", r"\{"}:
+            self.take()
+            value = self._comparison()
+            self.expect("}", start)
+            return value
+        if self.peek() != "{" or not self._compares():
+            raise self.fail(r"what does this 1 indicate? Write it as in \mathbf{1}_{j\le t}", start)
+        return self._comparison()
+
+    def _index(self) -> sympy.Expr:
+        """An index letter or a neighbour of it: ``t``, ``t+1``."""
+        place, letter = self.place(), self.take()
+        if letter not in self.bound:
+            known = ", ".join(self.bound) or "none"
+            raise self.fail(f"a bracket compares two indices; here these are known: {known}", place)
+        value = sympy.Symbol(letter, integer=True)
+        if self.peek() in {"+", "-"}:
+            sign, place, steps = self.take(), self.place(), self.take()
+            if not set(steps) <= _DIGITS or not 0 < len(steps) < 3:
+                raise self.fail("how many steps further on? Write a number", place)
+            value = value + int(f"{sign}{steps}")
+        return value
+
+    def _indexes(self, name: str, letters: str) -> bool:
+        """Are these letters indices, and no more of them than ``name`` can have?"""
+        most = 2 if self.names.get(name, name) in {"matrix", "delta"} else 1
+        return 0 < len(letters) <= most and set(letters) <= set(self.bound)
+
+    def _dot(self, name: str, index: str, place: int) -> sympy.Expr:
+        r"""``q_t\cdot k_j``, also ``q_t^\top k_j``: two rows of matrices, by entries, added up."""
+        told = self._transposed()
+        if self.peek() == "*":
+            self.take()
+            told = True
+        other, letter = self._named() if self._starts_factor() else ("", "")
+        told = self._transposed() or told
+        other = other if told and self.peek() != "^" else ""
+        return self._rows(name, index, other, letter, place)
+
+    def _inner(self) -> sympy.Expr:
+        r"""``\langle q_t,k_j\rangle`` is ``q_t\cdot k_j``."""
+        place = self.place()
+        self.take()
+        name, index = self._named()
+        self.expect(",", place)
+        other, letter = self._named()
+        self.expect(r"\rangle", place)
+        if self.names.get(name) != "matrix" or len(index) != 1:
+            raise self.fail("between these brackets stand two rows, such as q_t and k_j", place)
+        return self._rows(name, index, other, letter, place)
+
+    def _rows(self, name: str, index: str, other: str, letter: str, place: int) -> sympy.Expr:
+        if self.names.get(other) != "matrix" or len(letter) != 1:
+            message = rf"{name}_{index} is a whole row: multiply it by another, as in q_t\cdot k_j"
+            raise self.fail(message, place)
+        along = sympy.Symbol("·", integer=True)
+        rows = ((name, index), (other, letter))
+        entries = (sympy.IndexedBase(n)[sympy.Symbol(i, integer=True), along] for n, i in rows)
+        return sympy.Sum(sympy.Mul(*entries), _over("·"))
+
+    def _transposed(self) -> bool:
+        r"""The ``^\top`` or ``^{T}`` of a row, taken."""
+        ahead = [self.peek(i) for i in range(4)]
+        bare, braced = (t in {r"\top", "T"} for t in ahead[1:3])
+        if ahead[0] != "^" or not (bare or (ahead[1], ahead[3]) == ("{", "}") and braced):
+            return False
+        self.at += 2 if bare else 4
+        return True
+
     # -- probability on a finite world ---------------------------------------------------------
     def expectation(self) -> sympy.Expr:
         place = self.place()
@@ -351,7 +477,7 @@ class _Parser:
         key = self._table_key(under, place)
         if self.names[key] != "table" or self.peek() not in {"[", "(", r"\{"}:
             raise self.fail("put what is averaged in brackets: E[…]", place)
-        axis = _axis(key)
+        axis = self._axis(key, place)
         if letter and letter != axis:
             raise self.fail(f"{key} is a distribution of {axis}, not of {letter}", place)
         self.bound.append(axis)
@@ -380,7 +506,7 @@ class _Parser:
         left = len(self.tokens) - self.at  # from the end: reading \\frac12 cuts a token in two
         if "+" not in text:
             key = self._table_key(text, place)
-            return self._entry(key), _axis(key)
+            return self._entry(key), self._axis(key, place)
         self.at = start
         self.bound.append("x")
         with self._inside(bars=1):
@@ -402,19 +528,36 @@ class _Parser:
 
     def _table_key(self, text: str, place: int) -> str:
         r"""``q_\phi(z\mid x;\phi)`` → the table's name, ``q(z|x)``."""
-        key = re.sub(r"[{}]|;[^)]*|_\{?(theta|phi)\}?", "", text).replace("(z,x)", "(x,z)")
+        key = one_spelling(text)
         if "(" in key and key in self.names:
             return key
+        if self.names.get(f"{key}(x)") == "table":
+            return f"{key}(x)"  # p alone is p(x), whatever else p is asked about
         short = [n for n in self.names if n.startswith(f"{key}(") and self.names[n] == "table"]
         if "(" not in key and len(short) == 1:
             return short[0]
         known = ", ".join(n for n in self.names if "(" in n) or "none"
         raise self.fail(f"unknown distribution {key}; this equation knows: {known}", place)
 
-    def _entry(self, key: str) -> sympy.Expr:
+    def _at_step(self, text: str, place: int) -> tuple[str, str]:
+        """A table's name, and which letter of a sum or product stands for the step in it, or ""."""
+        written = one_spelling(text)
+        by_step = {with_step(name, "t"): name for name in self.names if has_steps(name)}
+        for letter in reversed(self.bound):
+            if with_step(written, letter) in by_step:
+                return by_step[with_step(written, letter)], letter
+        return self._table_key(text, place), ""
+
+    def _entry(self, key: str, step: str = "") -> sympy.Expr:
         if self.names[key] == "scalar":
             return sympy.Symbol(key)
-        return sympy.IndexedBase(key)[sympy.Symbol(_axis(key), integer=True)]
+        letters = [step if axis == "t" else axis for axis in axes(key, self.names[key])]
+        return sympy.IndexedBase(key)[tuple(sympy.Symbol(i, integer=True) for i in letters)]
+
+    def _axis(self, key: str, place: int) -> str:
+        if has_steps(key):
+            raise self.fail(f"{key} is a distribution of one step: a mean is over whole x", place)
+        return axes(key, self.names[key])[0]
 
     def _is_stem(self, name: str) -> bool:
         """Does a table begin so, as p_data(x) begins with p_data?"""
@@ -429,19 +572,10 @@ class _Parser:
 
     # -- symbols -------------------------------------------------------------------------------
     def symbol(self) -> sympy.Expr:
-        place, name = self.place(), self._base()
-        index = ""
-        while self.peek() == "_":
-            self.take()
-            for label in self._raw_argument().split(","):
-                if f"{name}_{label}" in self.names or self._is_stem(f"{name}_{label}"):
-                    name = f"{name}_{label}"
-                elif label[1:-1] in self.bound and label[0] == "(" and not index:
-                    name, index = f"{name}_sorted", label[1:-1]  # x_{(i)}, the i-th smallest
-                elif label in self.bound and not index:
-                    index = label
-                elif label not in _PARAMETERS:
-                    name = f"{name}_{label}"
+        place = self.place()
+        name, index = self._named()
+        if name == "P" and not self._is_stem("P") and self._is_stem("p"):
+            name = "p"  # P(x_t | x_<t), as many write a probability
         if name in _DIVERGENCES and self.peek() in {"(", "["}:
             return self.divergence(name, place)
         if self.peek() == "^" and self._is_stem(f"{name}*"):
@@ -449,13 +583,16 @@ class _Parser:
         self._skip_parameters()
         if self.peek() == "(" and self._is_stem(name):
             self.take()
-            key = self._table_key(f"{name}({self._until({')'}, place)})", place)
+            key, step = self._at_step(f"{name}({self._until({')'}, place)})", place)
             self.take()
-            axis = _axis(key)
-            if self.names[key] == "table" and axis not in self.bound:
-                message = f"{axis} is free in {key}: sum over it, or take an expectation"
+            over = () if self.names[key] == "scalar" else axes(key, self.names[key])
+            free = [a for a in over if (not step if a == "t" else a not in self.bound)]
+            if free:
+                message = f"{free[0]} is free in {key}: sum over it, or take an expectation"
                 raise self.fail(message, place)
-            return self._entry(key)
+            return self._entry(key, step)
+        if self.names.get(name) == "matrix" and len(index) == 1:
+            return self._dot(name, index, place)
         bare = "" if index else self._bare_table(name)
         return self._entry(bare) if bare else self._known(name, index, place)
 
@@ -476,7 +613,25 @@ class _Parser:
         if self.peek() == "(" and self.peek(end - self.at) == ")" and r"\theta" in said:
             self.at = end + 1
 
+    def _named(self) -> tuple[str, str]:
+        r"""A name and its indices: ``\sigma_{q,i}`` is ("sigma_q", "i"), ``s_{tj}`` ("s", "tj")."""
+        name, index = self._base(), ""
+        while self.peek() == "_":
+            self.take()
+            for label in self._raw_argument().split(","):
+                if f"{name}_{label}" in self.names or self._is_stem(f"{name}_{label}"):
+                    name = f"{name}_{label}"
+                elif label[1:-1] in self.bound and label[0] == "(" and not index:
+                    name, index = f"{name}_sorted", label[1:-1]  # x_{(i)}, the i-th smallest
+                elif self._indexes(name, index + label):
+                    index += label
+                elif label not in _PARAMETERS:
+                    name = f"{name}_{label}"
+        return name, index
+
     def _base(self) -> str:
+        if not self.peek():
+            raise self.fail("the formula ends too early")
         text = self.take()
         if text in {r"\hat", r"\tilde", r"\bar"}:
             inner, _, below = self._raw_argument().partition("_")
@@ -484,7 +639,7 @@ class _Parser:
                 moved = [Token("_", self.place()), Token(below, self.place())]
                 self.tokens[self.at : self.at] = moved
             return f"{inner}_{text[1:]}"
-        if text.replace("_", "").isalpha() or text[1:] in GREEK | {"pi"}:
+        if text in self.names or text.replace("_", "").isalpha() or text[1:] in GREEK | {"pi"}:
             return _plain(text)
         self.at -= 1
         if text == "**":
@@ -496,6 +651,8 @@ class _Parser:
             name = "eps"  # what code calls it
         if name == "e" and name not in self.names and not index:
             return sympy.E
+        if name == "delta" and name not in self.names and len(index) == 2:
+            return same(*(sympy.Symbol(letter, integer=True) for letter in index))
         kind = self.names.get(name)
         if kind is None:
             stem, _, last = name.rpartition("_")
@@ -506,22 +663,21 @@ class _Parser:
             raise self.fail(f"unknown symbol {name}; this equation knows: {known}", place)
         if not index:
             return sympy.Symbol(name)
-        if kind != "vector":
+        if kind not in {"vector", "matrix"}:
             raise self.fail(f"{name} is one number here: it has no index {index}", place)
-        return sympy.IndexedBase(name)[sympy.Symbol(index, integer=True)]
-
-
-def _axis(key: str) -> str:
-    """What a table runs over: q(z|x), p(x,z) and D(G(z)) over z; p_data(x) over x."""
-    return "z" if "z" in key.partition("(")[2] else "x"
+        letters = tuple(sympy.Symbol(letter, integer=True) for letter in index)
+        return sympy.IndexedBase(name)[letters]
 
 
 def _over(index: str, length: str = "") -> tuple[sympy.Symbol, int, sympy.Symbol]:
     """The limits of a sum over a whole axis."""
-    return sympy.Symbol(index, integer=True), 1, sympy.Symbol(length or f"#{index}", integer=True)
+    here, last = sympy.Symbol(index, integer=True), length or f"#{index}"
+    return here, 1, sympy.Integer(last) if last.isdigit() else sympy.Symbol(last, integer=True)
 
 
 def _plain(text: str) -> str:
     if text in {r"\mid", "|<", "|>"}:
         return "|"
+    if text == r"\le":
+        return "≤"
     return text[1:] if text[1:] in GREEK | FUNCTIONS | {"pi"} else text

@@ -24,8 +24,9 @@ from genart_lessons.proof.verdict import Verdict
 from genart_lessons.proof.words import apart, listed, number
 
 TOO_FAR = 4.5  # standard errors: a right candidate is refused about 7 times in a million
+TOO_FAR_ANYWHERE = 6.5  # the same where there are ten thousand places to look
 TOO_RARE = 1e-5  # the same, for the Kolmogorov-Smirnov test's p-value
-Case = dict[str, float]
+Case = dict[str, Any]  # a parameter's value: a number, or a list of them
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Draws:
             )
             if fault:
                 return _wrong(trial, case, fault, _same_law(trials))
-        fault = _company_fault(trials, self.noise, lambda k: self.law(**self.cases[k]))
+        fault = _company_fault(
+            trials, self.noise, lambda draws, k: _law_fault(draws, self.law(**self.cases[k]))
+        )
         if fault:
             return refuse(equation, f"{fault}.", self.kind)
         sentence = (
@@ -113,6 +116,10 @@ def _gradient(trial: Trial, name: str) -> Tensor | None:
 
 def _same_law(trials: list[Trial]) -> str | None:
     """The near miss whose draws these are in every case: number by number, or as one law."""
+    return _same_draws(trials, lambda a, b: bool(stats.ks_2samp(a, b).pvalue > 0.01))
+
+
+def _same_draws(trials: list[Trial], as_one_law: Callable[[Tensor, Tensor], bool]) -> str | None:
 
     def alike(trial: Trial, other: Any) -> bool:
         try:
@@ -122,7 +129,7 @@ def _same_law(trials: list[Trial]) -> str | None:
         if values.shape != trial.got.shape or values.requires_grad != trial.got.requires_grad:
             return False
         a, b = values.detach(), trial.got.detach()
-        return torch.allclose(a, b, rtol=1e-5, atol=1e-5) or stats.ks_2samp(a, b).pvalue > 0.01
+        return torch.allclose(a, b, rtol=1e-5, atol=1e-5) or as_one_law(a, b)
 
     for miss in trials[0].equation.near_misses:
         if all(alike(trial, miss.candidate) for trial in trials):
@@ -130,12 +137,15 @@ def _same_law(trials: list[Trial]) -> str | None:
     return None
 
 
-def _company_fault(trials: list[Trial], noise: str, law: Callable | None = None) -> str:
+def _company_fault(
+    trials: list[Trial], noise: str, law_fault: Callable[[np.ndarray, int], str] | None = None,
+    fresh_noise: Callable[..., Tensor] = torch.randn, discrete: bool = False,
+) -> str:  # fmt: skip
     """Each answer comes from its own parameters and its own noise, and from nobody else's.
 
     All cases are shuffled into one: the answers must be the old ones, shuffled. A candidate that
-    ignores ``noise`` and draws its own is no sinner: then every case must keep its ``law`` in the
-    mixture, and neighbours must have nothing to do with each other.
+    ignores ``noise`` and draws its own is no sinner: then every case must keep its law in the
+    mixture (``law_fault`` of its draws is ""), and neighbours have nothing to do with each other.
     """
     first, count = trials[0], len(trials[0].got)
     generator = torch.Generator().manual_seed(SEED + 2)
@@ -153,15 +163,25 @@ def _company_fault(trials: list[Trial], noise: str, law: Callable | None = None)
     if got.shape == expected.shape and bool((relative_error(got, expected) < 1e-6).all()):
         return ""
     draws, alone = first.got.detach(), f"an answer must depend on its own {noise} and parameters"
-    fresh = torch.randn(count, generator=generator, dtype=torch.float64)
+    fresh = fresh_noise(count, generator=generator, dtype=torch.float64)
     if bool((ask({**first.arguments, noise: fresh}) != draws).any()):
         return f"{alone} alone"
-    if law and any(_law_fault(got[case == k].numpy(), law(k)) for k in range(len(trials))):
+    cases = range(len(trials))
+    if law_fault and any(law_fault(got[case == k].numpy(), k) for k in cases):
         return f"{alone} alone"
     neighbours = float(np.corrcoef(draws[1:], draws[:-1])[0, 1]) * count**0.5
-    if abs(neighbours) > TOO_FAR or len(draws.unique()) < 0.9 * count:
+    repeated = _repeats(draws) if discrete else len(draws.unique()) < 0.9 * count
+    if abs(neighbours) > TOO_FAR or repeated:
         return "the answers are not independent of each other"
     return ""
+
+
+def _repeats(symbols: Tensor) -> bool:
+    """Have symbols something to do with those at some distance, as where half are drawn twice?"""
+    spectrum = torch.fft.rfft(symbols - symbols.mean()).abs().square()
+    together = torch.fft.irfft(spectrum, n=len(symbols))[: len(symbols) // 2 + 1]
+    at_distance = (together / together[0]).abs() * len(symbols) ** 0.5
+    return bool((at_distance[1:] > TOO_FAR_ANYWHERE).any())
 
 
 def _law_fault(draws: np.ndarray, law: Any) -> str:
@@ -183,6 +203,81 @@ def _law_fault(draws: np.ndarray, law: Any) -> str:
             f"{number(tail, 2)} and should be {number(fourth / law.var() ** 2, 2)}"
         )
     return ""
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The candidate turns noise into symbols 0, 1, …, which must come as often as ``law`` says.
+
+    ``law(**case)`` gives their probabilities. ``noise`` is the argument that gets draws which are
+    uniform on [0, 1); a candidate may draw its own noise instead.
+    """
+
+    cases: tuple[Case, ...]
+    law: Callable[..., Tensor]
+    noise: str = "u"
+    count: int = 20_000
+    kind: str = "sampling"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        trials = [
+            try_out(equation, given, _arguments(case, self.noise, self.count, torch.rand))
+            for case in self.cases
+        ]
+        complaint = shape_complaint(trials[0].got, trials[0].arguments[self.noise])
+        if complaint:
+            return refuse(equation, complaint, self.kind)
+        laws = [self._law(case) for case in self.cases]
+        for case, trial, law in zip(self.cases, trials, laws, strict=True):
+            fault = _frequency_fault(trial.got.numpy(), law)
+            if fault:
+                return _wrong(trial, case, fault, _same_draws(trials, _same_frequencies))
+        fault = _company_fault(
+            trials, self.noise, lambda draws, k: _frequency_fault(draws, laws[k]), torch.rand, True
+        )
+        if fault:
+            return refuse(equation, f"{fault}.", self.kind)
+        sentence = (
+            f"{self.count:,} draws in each of {len(self.cases)} cases: every symbol comes as often "
+            "as its probability says (by standard errors, and by chi-square)."
+        )
+        return Verdict(equation.id, True, equation.title, sentence, self.kind)
+
+    def _law(self, case: Case) -> np.ndarray:
+        given = {n: torch.as_tensor(v, dtype=torch.float64)[None] for n, v in case.items()}
+        return self.law(**given)[0].numpy()
+
+
+def _frequency_fault(draws: np.ndarray, law: np.ndarray) -> str:
+    """In words, which symbol comes too often or too seldom; "" where all is as it should be."""
+    odd = draws[~np.isin(draws, np.arange(len(law)))]
+    if len(odd):
+        return f"one draw is {number(float(odd[0]))}, but the symbols are 0 to {len(law) - 1}"
+    count = len(draws)
+    seen = np.bincount(draws.astype(int), minlength=len(law))
+    if seen.max() == count > 1 and law.max() < 1:
+        return f"all {count:,} draws are the symbol {int(seen.argmax())}"
+    can = law > 0
+    if seen[~can].any():
+        return f"symbol {int(np.argmax(seen * ~can))} comes, and its probability is 0"
+    se = np.sqrt(law * (1 - law) / count)
+    off = np.abs(seen / count - law) / np.maximum(se, 1e-12)
+    if off.max() > TOO_FAR or stats.chisquare(seen[can], count * law[can]).pvalue < TOO_RARE:
+        k = int(off.argmax())
+        given, right = apart(float(seen[k] / count), float(law[k]))
+        return (
+            f"symbol {k} comes with frequency {given} ± {number(se[k], 1)} and should with {right}"
+        )
+    return ""
+
+
+def _same_frequencies(a: Tensor, b: Tensor) -> bool:
+    """Could both be draws from one law? Where each is one symbol only, they must be the same."""
+    symbols, which = torch.cat([a, b]).unique(return_inverse=True)
+    counts = [torch.bincount(w, minlength=len(symbols)) for w in which.split([len(a), len(b)])]
+    if len(symbols) == 1 or torch.equal(*counts):
+        return True
+    return bool(stats.chi2_contingency(torch.stack(counts).numpy()).pvalue > 0.01)
 
 
 @dataclass(frozen=True)
@@ -261,11 +356,17 @@ def _wrong(trial: Trial, case: Case, fault: str, mistake: str | None) -> Verdict
 
 
 def _words(case: Case) -> dict[str, str]:
-    return {name: number(value) for name, value in case.items()}
+    return {name: number(torch.as_tensor(value)) for name, value in case.items()}
 
 
-def _arguments(case: Case, noise: str, count: int) -> dict[str, Tensor]:
+def _arguments(
+    case: Case, noise: str, count: int, fresh_noise: Callable[..., Tensor] = torch.randn
+) -> dict[str, Tensor]:
+    """The case's parameters, (count,) or (count, d), and its noise."""
     generator = torch.Generator().manual_seed(SEED)
-    arguments = {k: torch.full((count,), float(v), dtype=torch.float64) for k, v in case.items()}
-    arguments[noise] = torch.randn(count, generator=generator, dtype=torch.float64)
+    arguments = {}
+    for name, value in case.items():
+        one = torch.as_tensor(value, dtype=torch.float64)
+        arguments[name] = one.expand(count, *one.shape).clone()
+    arguments[noise] = fresh_noise(count, generator=generator, dtype=torch.float64)
     return arguments

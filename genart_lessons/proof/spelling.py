@@ -45,7 +45,7 @@ GREEK = set(
     "omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
 )
 DIVERGENCES = {"KL", "JS", "JSD"}
-FUNCTIONS = set("log exp tanh sin cos max min sqrt sigmoid".split())
+FUNCTIONS = set("log exp tanh sin cos erf max min sqrt sigmoid".split())
 _BARS = {r"\lvert": "|<", r"\rvert": "|>", r"\lVert": "‖<", r"\rVert": "‖>"}
 _SAME = {
     r"\ln": r"\log", "ln": r"\log", r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac",
@@ -55,14 +55,14 @@ _SAME = {
     r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]",
     r"\vert": "|", r"\Vert": "‖", r"\|": "‖", r"\parallel": "‖", "||": "‖",
     r"\geq": r"\ge", r"\geqslant": r"\ge", r"\leq": r"\le", r"\leqslant": r"\le", r"\coloneqq": "=",
-    r"\equiv": "=", r"\triangleq": "=", r"\_": "_",
+    r"\equiv": "=", r"\triangleq": "=", r"\_": "_", r"\lt": "<", r"\gt": ">", r"\neq": r"\ne",
 }  # fmt: skip
 _LETTERS = dict(
     zip(
-        "αβγδεϵζηθκλμµνξρστφϕχψωΓΔΘΛΦΨΩπ√∑Σ∏≥≤ℓ",
+        "αβγδεϵζηθκλμµνξρστφϕχψωΓΔΘΛΦΨΩπ√∑Σ∏≥≤≠ℓ",
         "alpha beta gamma delta epsilon epsilon zeta eta theta kappa lambda mu mu nu xi rho sigma "
         "tau phi phi chi psi omega Gamma Delta Theta Lambda Phi Psi Omega pi sqrt sum sum prod ge "
-        "le ell".split(),
+        "le ne ell".split(),
         strict=True,
     )
 )
@@ -131,16 +131,17 @@ def _one_spelling(found: list[Token], names: set[str]) -> list[Token]:
 
 
 def _in_font(found: list[Token], at: int) -> tuple[str, int]:
-    r"""What ``\mathrm`` makes one word: ``{KL}`` or a single letter; "" where it is no word."""
+    r"""What ``\mathrm`` makes one word: ``{KL}``, a letter or a 1; "" where it is no word."""
     if at < len(found) and found[at].text != "{":
-        return (found[at].text, at + 1) if found[at].text.isalpha() else ("", at)
+        text = found[at].text
+        return (text, at + 1) if text.isalpha() or text == "1" else ("", at)
     end, parts = at + 1, []
     while end < len(found) and found[end].text not in {"{", "}"}:
         parts.append(_SAME.get(found[end].text, found[end].text))
         end += 1
     word = "".join(p for p in parts if p not in _INVISIBLE)
     closed = end < len(found) and found[end].text == "}"
-    if closed and re.fullmatch(r"[A-Za-z_]+|\\[A-Za-z]+", word):
+    if closed and re.fullmatch(r"[A-Za-z_]+|\\[A-Za-z]+|1", word):
         return word, end + 1
     return "", at
 

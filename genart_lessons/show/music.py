@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from genart_lessons import data
 from genart_lessons.runtime import atomic_write
 from genart_lessons.show.look import INK, MUTED, PALETTE, WIDTH, Picture, demand
 from genart_lessons.show.plots import DEPTH, HALO, numbers
@@ -111,8 +110,10 @@ def pitch_name(pitch: int) -> str:
     return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
-def as_score(music) -> data.Score:
+def as_score(music):
     """A ``data.Score`` as it is, or one read from ABC text. Raises ValueError, TypeError."""
+    from genart_lessons import data  # torch comes with it: not before there is a score
+
     score = data.score(music) if isinstance(music, str) else music
     if not isinstance(score, data.Score):
         raise TypeError("a data.Score or a tune as ABC text is needed, and this is a "

@@ -4,7 +4,6 @@ import hashlib
 import re
 from pathlib import Path
 
-from genart_lessons import data
 from genart_lessons.runtime import atomic_write
 from genart_lessons.show.look import WIDTH
 from genart_lessons.show.music import as_score, roll
@@ -51,6 +50,8 @@ def save_tune(music, path, *, title, maker, model, seed, data_credit, licence, w
     Raises FileExistsError for a file that is there, unless ``overwrite``; ValueError for a missing
     fact, for an ending, and for a text that is no music.
     """
+    from genart_lessons import data
+
     facts = facts_of("save_tune", title=title, maker=maker, model=model, seed=seed,
                      data_credit=data_credit, licence=licence, weights=weights, choices=choices,
                      date=date)  # fmt: skip

@@ -16,6 +16,7 @@ from genart_lessons.training.weights import (
     save_weights,
     weights_card,
 )
+from genart_lessons.training.windows import Windows
 
 __all__ = [
     "Batches",
@@ -23,6 +24,7 @@ __all__ = [
     "History",
     "NotFinite",
     "WeightsError",
+    "Windows",
     "available",
     "fit",
     "load_weights",

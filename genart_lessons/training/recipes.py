@@ -18,7 +18,12 @@ from torch.nn import functional as F
 
 from genart_lessons import data, runtime
 from genart_lessons.models import vae
-from genart_lessons.training import recipes_gan
+from genart_lessons.training import (
+    recipes_gan,
+    recipes_harmony,
+    recipes_sequences,
+    recipes_text,
+)
 from genart_lessons.training.batches import Batches
 from genart_lessons.training.loop import fit
 from genart_lessons.training.run import History
@@ -122,6 +127,34 @@ def measure_emoji(model: vae.VAE) -> dict[str, float]:
 
 
 RECIPES = {
+    "harmony": Recipe(
+        "chapter 06: an encoder–decoder, alto, tenor and bass for a soprano",
+        "Bach's chorales in eighths, training split",
+        recipes_harmony.HARMONY_STEPS,
+        recipes_harmony.train_harmony,
+        recipes_harmony.measure_harmony,
+    ),
+    "harmony_blind": Recipe(
+        "chapter 06: its decoder alone, which does not see the melody",
+        "Bach's chorales in eighths, training split",
+        recipes_harmony.BLIND_STEPS,
+        recipes_harmony.train_blind,
+        recipes_harmony.measure_harmony,
+    ),
+    "gpt_tunes": Recipe(
+        "chapter 06: a GPT on folk tunes, character by character",
+        "folk tunes in ABC, training split",
+        recipes_text.GPT_TUNES_STEPS,
+        recipes_text.train_gpt,
+        recipes_text.measure_gpt,
+    ),
+    "rnn_tunes": Recipe(
+        "chapter 05: an LSTM on folk tunes, character by character",
+        "folk tunes in ABC, training split",
+        recipes_sequences.RNN_TUNES_STEPS,
+        recipes_sequences.train_rnn,
+        recipes_sequences.measure_rnn,
+    ),
     "gan_icons": Recipe(
         "chapter 04: a DCGAN on icons, codes of 64 numbers",
         "icons 32×32, training split",
