@@ -12,9 +12,10 @@ from sklearn.feature_extraction.text import CountVectorizer
 from torch import nn
 from torch.nn import functional as F
 
-from genart_lessons import data
+from genart_lessons import data, training
 from genart_lessons.data import abc
-from genart_lessons.models import copying, pixels, sequences
+from genart_lessons.models import copying, likelihood, pixels, sequences
+from genart_lessons.training import recipes, recipes_sequences
 
 
 def chance(seed=0):
@@ -346,7 +347,7 @@ def test_the_pixel_model_is_the_chain_rule_with_small_networks():
     for i in range(6):
         units = slice(4 * i, 4 * i + 4)
         h = F.silu(model.past.weight[units, :i] @ flat[:i] + model.past.bias[units])
-        p = float((h @ model.out[i] + model.bias[i]).sigmoid())
+        p = (h @ model.out[i] + model.bias[i]).sigmoid().item()
         expected += math.log(p if flat[i] == 1 else 1 - p)
     assert float(model.log_prob(x[None])) == pytest.approx(expected)
 
@@ -467,3 +468,32 @@ def test_wrong_indexes_are_refused():
         copying.Passages(TRAIN.texts[0])
     with pytest.raises(abc.NotMusic):
         copying.Passages([HEAD + "?"], "notes")
+
+
+# ---------------------------------------------------------------- the weights that ship
+
+
+def test_the_shipped_network_is_what_its_card_says():
+    card = training.weights_card("rnn_tunes")["results"]
+    model = training.load_weights(recipes_sequences.rnn(), "rnn_tunes")
+    some = data.tunes("test").take(range(0, 401, 8))
+    found = likelihood.by_tune(model, some, 256)
+    bits, error = likelihood.mean_bits(found)
+    assert abs(bits - card["test_bits_per_character"]) < 4 * error
+    counts = sequences.CountModel(5, len(data.CHARACTERS), 5.0, interpolate=True)
+    counted = likelihood.by_tune(counts.fit(data.tunes("train").stream()), some, 256)
+    gain, error = likelihood.mean_bits(counted, found)
+    assert gain > 0.2 and gain > 10 * error
+    assert card["train_bits_per_character"] < card["test_bits_per_character"] < 1.9
+
+
+def test_the_recipe_trains_what_it_says(monkeypatch, tmp_path):
+    tunes = data.tunes("train").take(range(40))
+    monkeypatch.setattr(recipes_sequences.data, "tunes", lambda split: tunes)
+    monkeypatch.setenv("GENART_HOME", str(tmp_path / "one"))  # each with a checkpoint of its own
+    model, history = recipes_sequences.train_rnn(3, seed=1)
+    monkeypatch.setenv("GENART_HOME", str(tmp_path / "two"))
+    again, _ = recipes_sequences.train_rnn(3, seed=1)
+    assert history.steps == 3 and history.losses[0] > history.losses[-1]
+    assert torch.equal(model.out.weight, again.out.weight) and not model.training
+    assert recipes.RECIPES["rnn_tunes"].train is recipes_sequences.train_rnn

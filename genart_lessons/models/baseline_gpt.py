@@ -1,4 +1,4 @@
-"""The small GPT-2 that ``bench`` measures ours against: nanoGPT's design and its recipe for CPUs."""
+"""The small GPT-2 that ``bench`` measures ours against: nanoGPT's design, its recipe for CPUs."""
 
 from __future__ import annotations
 

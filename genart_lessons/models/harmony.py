@@ -551,8 +551,11 @@ def mean_nats(found: Tensor, other: Tensor | None = None) -> tuple[float, float]
     """Nats a symbol and their standard error over chorales, from ``by_chorale``'s (N, 4).
 
     The chorale is what was drawn at random, not the symbol: a ratio of sums, and the error of a
-    ratio. With ``other``, of the same chorales: the difference, found − other, paired.
+    ratio. With ``other``, of the same chorales: the difference, found − other, paired. Raises
+    ValueError for fewer than two chorales.
     """
+    if len(found) < 2:
+        raise ValueError("a standard error over chorales needs two of them at least.")
     n = found[:, 0] if other is None else found[:, 0] - other[:, 0]
     size = found[:, 1]
     mean = n.sum() / size.sum()

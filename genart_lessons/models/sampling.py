@@ -117,8 +117,11 @@ def generate(
     with evaluating(model) as device:
         reader = _Reader(model, cache, device)
         for t in range(known, known + n):
-            log_p = adjusted(reader.read(ids[:, :t]), temperature, top_k, top_p)
-            drawn = draw(log_p, generator)
+            logits = reader.read(ids[:, :t])
+            if temperature == 0:  # nothing to draw
+                drawn = logits.argmax(-1)
+            else:
+                drawn = draw(adjusted(logits, temperature, top_k, top_p), generator)
             if end is not None:
                 drawn = torch.where(ended, end[-1], drawn)
             ids[:, t] = drawn
@@ -254,7 +257,7 @@ def tune(
     Raises ValueError for a metre or key that is not ABC, and for a ``start`` with other characters.
     """
     begin = header(meter, key, unit) + start
-    rule = dict(temperature=temperature, top_k=top_k, top_p=top_p)
+    rule: dict[str, Any] = dict(temperature=temperature, top_k=top_k, top_p=top_p)
     return continued(model, [begin], seed, longest=longest, **rule)[0]
 
 
@@ -275,12 +278,12 @@ def continued(
     """
     generator = torch.Generator().manual_seed(seed)
     texts = [""] * len(beginnings)
-    rule = dict(temperature=temperature, top_k=top_k, top_p=top_p, cache=cache)
+    rule: dict[str, Any] = dict(temperature=temperature, top_k=top_k, top_p=top_p, cache=cache)
     for length in sorted({len(text) for text in beginnings}):
         rows = [i for i, text in enumerate(beginnings) if len(text) == length]
         prompt = torch.stack([data.encode(beginnings[i]) for i in rows])
         ids = generate(model, prompt, max(0, longest - length), generator=generator,
-                       stop=data.encode(END), **rule)  # type: ignore[arg-type] # fmt: skip
+                       stop=data.encode(END), **rule)  # fmt: skip
         for i, row in zip(rows, ids, strict=True):
             body = data.decode(row[length - 1 :])  # from the last given character on
             whole, end, _ = body.partition(END)

@@ -83,7 +83,7 @@ class CountModel(nn.Module):
         return self.advance(ids)[0]
 
     def advance(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same after what the state remembers: the last symbols, (B, order) or fewer."""
+        """The same after what the state remembers: the last order − 1 symbols, or fewer."""
         if not self.tables:
             raise ValueError("this CountModel has not counted anything yet: call fit(stream).")
         ids = ids.cpu()
@@ -103,7 +103,7 @@ class CountModel(nn.Module):
                 p[:, first:] = torch.where(n + self.alpha > 0, mixed, p[:, first:])
             else:
                 p[:, first:] = (counts + self.alpha) / (n + self.alpha * self.V)
-        return p.log(), seen[:, max(0, seen.shape[1] - self.order) :]
+        return p.log(), seen[:, max(0, seen.shape[1] - self.order + 1) :]
 
     def extra_repr(self) -> str:
         kind = ", interpolate=True" * self.interpolate

@@ -11,7 +11,6 @@ since; each of its points has its source at ``Design``.
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from dataclasses import dataclass, field
@@ -59,27 +58,62 @@ def causal_mask(T: int, S: int | None = None, device: torch.device | None = None
 class Past:
     """The keys and values of one attention so far, (B, H, S, d_k) each: what a cache is made of.
 
-    ``add`` joins new ones on, and gives all of them back. It changes the object, never the tensors
-    in it: who holds ``copy.copy(past)`` keeps the old state.
+    ``add`` joins new ones on, and gives all of them back. It changes this object alone: who holds
+    ``past.copy()`` keeps the old state, and may go on from it in another way.
     """
 
     k: Tensor | None = None
     v: Tensor | None = None
+    room: Room | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return 0 if self.k is None else self.k.shape[2]
 
     def add(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if self.k is not None and self.v is not None:
-            k, v = torch.cat([self.k, k], dim=2), torch.cat([self.v, v], dim=2)
-        self.k, self.v = k, v
-        return k, v
+        if self.k is None or self.v is None:
+            self.k, self.v = k, v
+        elif k.requires_grad:  # gradients bear no writing into what they need
+            self.k, self.v = torch.cat([self.k, k], dim=2), torch.cat([self.v, v], dim=2)
+        else:
+            end = len(self) + k.shape[2]
+            if self.room is None or not self.room.fits(len(self), end):
+                self.room = Room(self.k, self.v, max(32, 2 * end))
+            self.k, self.v = self.room.add(k, v)
+        return self.k, self.v
+
+    def copy(self) -> Past:
+        return Past(self.k, self.v, self.room)
 
     def take(self, rows: Tensor) -> Past:
         """The past of these rows of the batch, (B',); a row may come more than once."""
         if self.k is None or self.v is None:
             return Past()
         return Past(self.k.index_select(0, rows), self.v.index_select(0, rows))
+
+
+class Room:
+    """Keys and values with free places after them, so that adding one copies one and not all.
+
+    Several ``Past`` may look at the first so many places of one room. What stands there is never
+    written again: only the one that has seen all of the ``filled`` places may add, the others need
+    a new room.
+    """
+
+    def __init__(self, k: Tensor, v: Tensor, size: int):
+        B, H, _, d_k = k.shape
+        self.k, self.v = k.new_empty(B, H, size, d_k), v.new_empty(B, H, size, d_k)
+        self.filled = 0
+        self.add(k, v)
+
+    def fits(self, seen: int, end: int) -> bool:
+        return seen == self.filled and end <= self.k.shape[2]
+
+    def add(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        start, t = self.filled, k.shape[2]
+        self.filled = end = start + t
+        self.k.narrow(2, start, t).copy_(k)
+        self.v.narrow(2, start, t).copy_(v)
+        return self.k.narrow(2, 0, end), self.v.narrow(2, 0, end)
 
 
 @dataclass(frozen=True)
@@ -165,13 +199,12 @@ class MultiHead(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, d_k), keys and values (B, H, S, d_k) of this call."""
         if memory is None:
-            q, k, v = self.qkv(x).chunk(3, dim=-1)
+            q, k, v = self._heads(self.qkv(x))
             memory_positions = positions
         else:
             (w_q, w_kv), (b_q, b_kv) = self._split(self.qkv.weight), self._split(self.qkv.bias)
-            q = F.linear(x, w_q, b_q)
-            k, v = F.linear(memory, w_kv, b_kv).chunk(2, dim=-1)
-        q, k, v = (y.unflatten(2, (self.heads, -1)).transpose(1, 2) for y in (q, k, v))
+            (q,) = self._heads(F.linear(x, w_q, b_q))
+            k, v = self._heads(F.linear(memory, w_kv, b_kv))
         if self.design.qk_norm:
             q, k = rms_norm(q), rms_norm(k)
         if self.design.rotary:
@@ -185,8 +218,14 @@ class MultiHead(nn.Module):
         """The attention weights of such a call, (B, H, T, S); nothing is remembered."""
         q, k, v = self.project(x, memory, past, positions, memory_positions)
         if past is not None:
-            k, v = copy.copy(past).add(k, v)
+            k, v = past.copy().add(k, v)
         return attention_weights(q, k, mask)
+
+    def _heads(self, y: Tensor) -> tuple[Tensor, ...]:
+        """(B, T, n·width) as n tensors (B, H, T, d_k)."""
+        width = self.out.in_features
+        y = y.view(*y.shape[:2], -1, self.heads, width // self.heads)  # (B, T, n, H, d_k)
+        return y.permute(2, 0, 3, 1, 4).unbind()
 
     def _split(self, y: Tensor | None) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """Q's part of the weight or bias, and that of K and V."""
@@ -351,7 +390,7 @@ class GPT(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (B, T, V) for ids (B, T): the plain pass."""
-        return self._read(ids, Cache(ids[:, :0]))[0]
+        return self._read(ids, _nothing(ids))[0]
 
     def advance(self, ids: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
         """The logits (B, t, V) of ``ids`` (B, t) after what ``state`` remembers; the new state.
@@ -361,12 +400,12 @@ class GPT(nn.Module):
         and what is left in it is read anew, because the keys and values of its places depend on
         what has been dropped. ``state`` itself stays as it is.
         """
-        state = Cache(ids[:, :0]) if state is None else state
+        state = _nothing(ids) if state is None else state
         found = []
         while ids.shape[1]:
             if state.ids.shape[1] == self.context:  # full
                 kept = state.ids[:, max(1, self.context // 2) :]
-                state = Cache(kept[:, :0])
+                state = _nothing(kept)
                 if kept.shape[1]:
                     state = self._read(kept, state)[1]
             room = self.context - state.ids.shape[1]
@@ -375,17 +414,15 @@ class GPT(nn.Module):
             ids = ids[:, room:]
         if not found:
             raise ValueError("ids (B, 0) hold no symbol: give the first of the text at least.")
-        return torch.cat(found, dim=1), state
+        return found[0] if len(found) == 1 else torch.cat(found, dim=1), state
 
     def _read(self, ids: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """Logits (B, t, V) of new ids after those of the state; and the state with them in it."""
-        if ids.ndim != 2:
-            raise ValueError(f"ids must be (B, T); these are {tuple(ids.shape)}.")
         n, t = state.ids.shape[1], ids.shape[1]
         if not 1 <= t <= self.context - n:
             raise ValueError(f"{n} + {t} symbols: the model sees 1 to {self.context} at a time.")
         seen = torch.cat([state.ids, ids], dim=1)
-        pasts = [copy.copy(past) for past in state.pasts] or [Past() for _ in self.blocks]
+        pasts = [past.copy() for past in state.pasts] or [Past() for _ in self.blocks]
         mask = causal_mask(t, n + t, ids.device) if t > 1 else None
         x = self.dropout(self._embedded(seen, n))  # (B, t, width)
         for block, past in zip(self.blocks, pasts, strict=True):
@@ -421,6 +458,13 @@ class GPT(nn.Module):
             block.feed.out.weight.mul_(scale)
         if self.head is not None:
             nn.init.zeros_(self.head.weight)
+
+
+def _nothing(ids: Tensor) -> Cache:
+    """The state before the first of ``ids``. Raises ValueError unless they are (B, T)."""
+    if ids.ndim != 2:
+        raise ValueError(f"ids must be (B, T); these are {tuple(ids.shape)}.")
+    return Cache(ids[:, :0])
 
 
 # -- what attention looks at, and the library that professionals use -------------------------------

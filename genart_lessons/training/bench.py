@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genart_lessons import data, runtime
 from genart_lessons.models import baseline, vae
-from genart_lessons.training import bench_gan, recipes
+from genart_lessons.training import bench_gan, bench_gpt, recipes
 from genart_lessons.training.loop import fit
 
 IMPORT_BAR = 0.3  # seconds
@@ -88,26 +88,32 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=10, help="training time of our VAE")
     parser.add_argument("--baseline-seconds", type=float, default=60, help="of its example")
     parser.add_argument("--gan-seconds", type=float, default=60, help="training time of our GAN")
+    parser.add_argument("--gpt-seconds", type=float, default=60, help="of our GPT and its example")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seeds", type=int, help="repeat with so many seeds (VAE: 1, GAN: 3)")
+    parser.add_argument(
+        "--seeds", type=int, help="repeat with so many seeds (VAE: 1, GAN: 3, GPT: 1)"
+    )
     parser.add_argument(
         "--only",
-        choices=("vae", "gan", "all"),
+        choices=("vae", "gan", "gpt", "all"),
         default="all",
-        help="vae: chapter 03 and the import, a minute and a half; gan: chapter 04, ten minutes",
+        help="vae: chapter 03 and the import, a minute and a half; gan: chapter 04, ten minutes; "
+        "gpt: chapter 06, three minutes",
     )
     args = parser.parse_args(list(argv))
-    seconds = args.seconds, args.baseline_seconds, args.gan_seconds
+    seconds = args.seconds, args.baseline_seconds, args.gan_seconds, args.gpt_seconds
     if min(seconds) <= 0 or args.seeds is not None and args.seeds < 1:
         parser.error("seconds and seeds must be above 0.")
     machine = runtime.describe()
     print(f"{machine['system']}, {machine['cores']} cores, torch {machine['torch']}")
     met = []
-    if args.only != "gan":
+    if args.only in ("vae", "all"):
         seeds = _seeds(args.seed, args.seeds or 1)
         met += [_vae_and_import(args.seconds, args.baseline_seconds, seeds)]
-    if args.only != "vae":
+    if args.only in ("gan", "all"):
         met += [bench_gan.run(args.gan_seconds, _seeds(args.seed, args.seeds or 3))]
+    if args.only in ("gpt", "all"):
+        met += [bench_gpt.run(args.gpt_seconds, _seeds(args.seed, args.seeds or 1))]
     return 0 if all(met) else 1
 
 

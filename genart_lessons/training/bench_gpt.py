@@ -11,20 +11,21 @@ it: ``likelihood.by_tune``, in float32. No near relative of a test tune is in th
 The bar: ours has at least 0.25 bits per character less. The standard error is over tunes, and that
 of the difference is the paired one.
 
-The example is ``models.baseline_gpt``: nanoGPT's design, 4 blocks of 4 heads and width 128, with its
-recipe for CPUs at batch 8: AdamW 2e-3, β = (0.9, 0.99), decay 0.1, 100 steps of warm-up, a cosine to
-a tenth, gradients cut off at 1, no dropout. Ours is ``transformer.GPT`` with the design ``MODERN``,
-of the same layers, heads and width, so 1.4 % fewer weights, and the same windows a batch; trained
-by ``recipes_text.GPT_MUON``, without dropout, in mixed precision where the processor has it.
+The example is ``models.baseline_gpt``: nanoGPT's design, 4 blocks of 4 heads and width 128, with
+its recipe for CPUs at batch 8: AdamW 2e-3, β = (0.9, 0.99), decay 0.1, 100 steps of warm-up, a
+cosine to a tenth, gradients cut off at 1, no dropout. Ours is ``transformer.GPT`` with the design
+``MODERN``, of the same layers, heads and width, so 1.4 % fewer weights, and the same windows a
+batch; trained by ``recipes_text.GPT_MUON``, without dropout, in mixed precision where the
+processor has it.
 
 *Speed.* One GPT of GPT-2's design (4 blocks, 4 heads, width 128, context 128, 45 characters) with
 random weights, four times as large as usual so that its choices are clear; 16 rows of one given
 character and 128 written ones, always the likeliest. Three ways, on the same weights and with the
 same threads, one after the other, three times over: ``sampling.generate`` without a cache, which
-reads everything again for each character; with the cache; and ``generate`` of ``transformers``, with
-its own cache, on ``to_gpt2`` of the model. All three must write the very same characters. The figures
-are the medians of the three times, and the bars: the cache at least 8 times as fast as the plain
-pass, and at least 2 times as fast as ``transformers``.
+reads everything again for each character; with the cache; and ``generate`` of ``transformers``,
+with its own cache, on ``to_gpt2`` of the model. All three must write the very same characters. The
+figures are the medians of the three times, and the bars: the cache at least 8 times as fast as the
+plain pass, and at least 2 times as fast as ``transformers``.
 """
 
 from __future__ import annotations
