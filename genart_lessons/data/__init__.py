@@ -25,6 +25,7 @@ from genart_lessons.data.scores import (
     Score,
     check_abc,
     midi,
+    midi_texts,
     score,
     score_of_grid,
     spans,
@@ -33,6 +34,6 @@ from genart_lessons.data.scores import (
 __all__ = [
     "AbcCheck", "CHARACTERS", "Card", "Check", "Chorales", "DataMissing", "Digits", "Emoji",
     "Icons", "Note", "NotMusic", "Pictures", "Score", "Tunes", "card", "check", "check_abc",
-    "chorales", "decode", "digits", "emoji", "encode", "icons", "midi", "names", "score",
-    "score_of_grid", "spans", "tunes",
+    "chorales", "decode", "digits", "emoji", "encode", "icons", "midi", "midi_texts", "names",
+    "score", "score_of_grid", "spans", "tunes",
 ]  # fmt: skip

@@ -24,8 +24,8 @@ import torch
 from genart_lessons.data import abc, cache, families
 from genart_lessons.data.abc import NotMusic
 from genart_lessons.data.files import package_folder, sha256
-from genart_lessons.data.pictures import check_split, test_bases
 from genart_lessons.data.music import CHARACTERS, Tunes, decode, encode
+from genart_lessons.data.pictures import check_split, test_bases
 
 BOOKS = {"Ryan": "ryansMammoth", "O'Neill": "oneills1850", "Aird": "airdsAirs"}
 INSTALL = "music21>=9.5,<11"

@@ -9,7 +9,6 @@ import collections
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -211,7 +210,8 @@ def _bar(measure: ET.Element, voice: Voice, now: int, divisions: int) -> int:
 
 def _sing(note: ET.Element, voice: Voice) -> None:
     """Add a note's syllable to the words of the first line."""
-    lyric = next((each for each in note.findall("lyric") if each.get("number") in ("1", None)), None)
+    verses = (each for each in note.findall("lyric") if each.get("number") in ("1", None))
+    lyric = next(verses, None)
     done = voice.words and voice.words[-1] == "\n"
     if lyric is not None and not done and (text := (lyric.findtext("text") or "").strip()):
         joined = lyric.findtext("syllabic") in ("begin", "middle")

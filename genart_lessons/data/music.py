@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -94,14 +94,15 @@ class Tunes:
                 continue
             if wanted not in each:
                 there = ", ".join(sorted(set(each)))
-                raise KeyError(f"no {kind} {wanted!r} in the {self.split} split; there are: {there}.")
+                where = f"in the {self.split} split"
+                raise KeyError(f"no {kind} {wanted!r} {where}; there are: {there}.")
             chosen = [i for i in chosen if each[i] == wanted]
         return self.take(chosen)
 
     def take(self, chosen: Sequence[int]) -> Self:
         """These tunes, by number."""
         lists = ("texts", "titles", "books", "meters", "keys", "families")
-        return replace(self, **{name: [getattr(self, name)[i] for i in chosen] for name in lists})
+        return replace(self, **_taken(self, lists, chosen))
 
     def stream(self) -> torch.Tensor:
         """All the texts one after the other, as numbers (N,) int64."""
@@ -167,5 +168,9 @@ class Chorales:
 
     def take(self, chosen: Sequence[int]) -> Self:
         """These chorales, by number."""
-        lists = ("titles", "keys", "meters", "families", "grids", "starts", "fermatas", "bar_starts")
-        return replace(self, **{name: [getattr(self, name)[i] for i in chosen] for name in lists})
+        lists = ("titles", "keys", "meters", "families", "grids", "starts", "fermatas")
+        return replace(self, **_taken(self, (*lists, "bar_starts"), chosen))
+
+
+def _taken(whole: Any, lists: Sequence[str], chosen: Sequence[int]) -> dict[str, Any]:
+    return {name: [getattr(whole, name)[i] for i in chosen] for name in lists}

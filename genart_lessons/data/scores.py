@@ -162,6 +162,26 @@ def _parsed(tune: str) -> tuple[Note, ...]:
     return tuple(sorted(notes, key=lambda note: (note.start, -note.pitch)))
 
 
+def _count_again(tune: str) -> None:
+    """Raise NotMusic where music21's parser fails, or finds other notes than are written."""
+    from music21 import abcFormat, exceptions21
+
+    written = sum(len(token.pitches) for token in abc.tokens(tune))
+    try:
+        read = abcFormat.ABCFile().readstr(PREAMBLE + tune).tokens
+    except (exceptions21.Music21Exception, ValueError, ZeroDivisionError, IndexError) as error:
+        raise NotMusic(f"music21's parser cannot read it: {error}") from error
+    found = sum(
+        len([part for part in token.subTokens if isinstance(part, abcFormat.ABCNote)])
+        if isinstance(token, abcFormat.ABCChord)
+        else isinstance(token, abcFormat.ABCNote) and not token.isRest
+        for token in read
+    )
+    if not written or found != written:
+        count = "no note" if not found else f"{found} notes where {written} are written"
+        raise NotMusic(f"music21's parser finds {count}.")
+
+
 # -- bars -----------------------------------------------------------------------------------------
 
 
@@ -251,7 +271,7 @@ def check_abc(text: str) -> AbcCheck:
         tune, _ = plain(text)
         bars = bars_of(tune)
         top, _ = abc.head(tune)
-        _parsed(tune)
+        _count_again(tune)
     except NotMusic as error:
         return AbcCheck(False, False, 0, (), str(error))
     wrong = wrong_bars(bars, int(abc.bar_length(top.meter) * abc.WHOLE))
@@ -260,7 +280,7 @@ def check_abc(text: str) -> AbcCheck:
     first = bars[wrong[0] - 1]
     lasts = Fraction(first.ticks, abc.WHOLE)
     much = "too long" if lasts > abc.bar_length(top.meter) else "too short"
-    more = f", and so are or are too long or short {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    more = f"; {len(wrong) - 1} more do not add up" if len(wrong) > 1 else ""
     sentence = f"bar {wrong[0]} of {len(bars)} is {much} ({lasts} in {top.meter}){more}."
     return AbcCheck(False, True, len(bars), wrong, sentence)
 
@@ -378,11 +398,11 @@ def midi_texts(data: bytes) -> list[str]:
     file = midi21.MidiFile()
     try:
         file.readstr(data)
-    except (midi21.MidiException, ValueError, IndexError) as error:
+    except Exception as error:  # it raises many kinds for a damaged file
         raise NotMusic(f"this is no MIDI file, or a damaged one: {error}") from error
     return [
-        bytes(event.data).decode("utf-8", "replace")
+        event.data.decode("utf-8", "replace")
         for track in file.tracks
         for event in track.events
-        if event.type == midi21.MetaEvents.TEXT_EVENT
+        if event.type == midi21.MetaEvents.TEXT_EVENT and isinstance(event.data, bytes)
     ]

@@ -16,6 +16,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BAR = re.compile(r"^.*\d+%\|.*\|.*\[.*\].*$\n?|^\d+(?:it|steps?) \[.*\]\n?", re.M)
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 _PACKAGES = re.compile(r"[^\s\"'<>]*?site-packages[/\\]+")
+_EMBEDDED = re.compile(r"(data:[a-z]+/[\w.+-]+;base64,[A-Za-z0-9+/=]+)")
 _CELL = re.compile(r"[^\s\"'<>]*?ipykernel_\d+[/\\]+\d+\.py")
 
 
@@ -50,10 +51,23 @@ def _names(root: Path, home: Path) -> list[tuple[str, str]]:
 
 
 def clean_text(text: str, names: list[tuple[str, str]]) -> str:
-    """A text without escape codes, overwritten lines, progress bars, addresses and our paths."""
+    """A text without escape codes, overwritten lines, progress bars, addresses and our paths.
+
+    A sound or picture inside it stays as it is: it names no path, and looking would take minutes.
+    """
+    parts = _EMBEDDED.split(text)
+    parts[::2] = [_clean_words(part, names) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _clean_words(text: str, names: list[tuple[str, str]]) -> str:
     text = _ANSI.sub("", text).replace("\r\n", "\n")
     text = re.sub(r"^[^\n]*\r", "", text, flags=re.M)  # keep what a carriage return left standing
-    text = _CELL.sub("cell", _PACKAGES.sub("site-packages/", _BAR.sub("", text)))
+    text = _BAR.sub("", text)
+    if "site-packages" in text:  # else sound in a data URI, one word of 100 kB, takes minutes
+        text = _PACKAGES.sub("site-packages/", text)
+    if "ipykernel_" in text:
+        text = _CELL.sub("cell", text)
     for folder, name in names:
         if len(folder) > 2:  # never "/" or "C:"
             text = re.sub(re.escape(folder) + (r"[/\\]*" if not name else r"\b"), name, text)

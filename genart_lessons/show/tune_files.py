@@ -70,8 +70,14 @@ def save_tune(music, path, *, title, maker, model, seed, data_credit, licence, w
     for file, content in zip(files, kinds.values(), strict=False):
         atomic_write(file, content)
     _save_picture(score, files[-1], facts, data_credit)
-    found = tune_provenance(files[0])
+    found = _as_tune(tune_provenance(files[0]))
     found.files = files
+    return found
+
+
+def _as_tune(told: Provenance) -> TuneProvenance:
+    found = TuneProvenance(told)
+    found.path, found.unchanged = told.path, told.unchanged
     return found
 
 
@@ -96,10 +102,8 @@ def tune_provenance(path) -> Provenance:
         )
     seal = facts["notes"].encode()
     plain = content.replace(seal, UNSEALED.encode())
-    plainly = told_by(path, facts, unchanged=hashlib.sha256(plain).hexdigest().encode() == seal)
-    found = TuneProvenance(plainly)
-    found.path, found.unchanged = path, plainly.unchanged
-    return found
+    unchanged = hashlib.sha256(plain).hexdigest().encode() == seal
+    return _as_tune(told_by(path, facts, unchanged))
 
 
 def _abc(text: str, facts: dict[str, str]) -> bytes:
@@ -129,19 +133,13 @@ def _sealed(content: bytes) -> bytes:
 
 def _texts_of_midi(path: Path, content: bytes) -> dict[str, str]:
     """The text events of a MIDI file, ``"name: fact"`` each. Raises NoProvenance."""
-    from music21 import midi
+    from genart_lessons import data
 
-    file = midi.MidiFile()
     try:
-        file.readstr(content)
-        events = [event for track in file.tracks for event in track.events]
-    except Exception as error:  # music21 raises many kinds for a damaged file
-        raise NoProvenance(
-            f"{path.name} cannot be read as MIDI: it is damaged, or another kind of file "
-            f"({type(error).__name__})."
-        ) from error
-    texts = [event.data for event in events if event.type == midi.MetaEvents.TEXT_EVENT]
-    pairs = (bytes(text).decode("utf-8", errors="replace").partition(": ") for text in texts)
+        texts = data.midi_texts(content)
+    except data.NotMusic as error:
+        raise NoProvenance(f"{path.name} cannot be read: {error}") from error
+    pairs = (text.partition(": ") for text in texts)
     return {name: fact for name, colon, fact in pairs if colon}
 
 
