@@ -306,6 +306,16 @@ def test_texts_that_end_are_ranked_with_those_that_go_on():
         assert len(found) == min(27, len(texts))
 
 
+def test_the_search_goes_on_while_a_beginning_can_still_overtake():
+    """Two texts are set aside after two steps (0.3 and 0.14), and 0.56 is still alive."""
+    p = torch.tensor([[0.001, 0.699, 0.3], [0.001, 0.799, 0.2], [1 / 3] * 3], dtype=torch.float64)
+    law = sequences.Law((p / p.sum(-1, keepdim=True)).log())
+    (first, best), (second, next_) = sampling.beam_search(law, torch.tensor([0]), 3, 2, stop=[2])
+    assert first.tolist() == [0, 1, 1, 1] and second.tolist() == [0, 2]
+    assert math.exp(best) == pytest.approx(0.699 * 0.799**2)
+    assert math.exp(next_) == pytest.approx(0.3)
+
+
 class Theirs(nn.Module):
     """transformers' GPT-2 as a language model of ours."""
 

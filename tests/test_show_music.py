@@ -226,7 +226,19 @@ def test_facts_cannot_break_the_file(tmp_path):
     found = show.save_tune(REEL, tmp_path / "odd", **odd)
     assert found.unchanged and found["maker"] == "天 & <b>"
     text = (tmp_path / "odd.abc").read_text(encoding="utf-8")
-    assert text.count("\nK:") == 1 and "%" not in text.partition("\n")[2]
+    assert text.count("\nK:") == 1 and "%" not in text.split("\n", 2)[2]
+
+
+def test_the_file_says_how_far_an_accidental_goes(tmp_path):
+    """Without these lines music21 lets it hold for one note, or in every octave."""
+    from music21 import converter
+
+    assert data.scores.PREAMBLE == tune_files.PREAMBLE
+    text = REEL.replace("GABcd2B2", "G_BBbd2B2")
+    found = show.save_tune(text, tmp_path / "flat", **FACTS)
+    back = [n.pitch.midi for n in converter.parse(found.files[0]).flatten().notes]
+    assert back == [note.pitch for note in data.score(text).notes]
+    assert back[:4] == [67, 70, 70, 83]
 
 
 def test_words_are_those_of_picture_sheets():

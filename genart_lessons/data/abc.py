@@ -144,7 +144,7 @@ def tokens(text: str) -> list[Token]:
     """
     top, music = head(text)
     offset = len(text) - len(music)
-    raw = []
+    raw: list[re.Match[str]] = []
     place = 0
     while place < len(music):
         found = TOKEN.match(music, place)
