@@ -266,6 +266,29 @@ def test_a_cache_that_does_not_advance_would_be_seen(what, monkeypatch):
     assert far[0] < 1e-9 and far[1:].min() > 1e-3
 
 
+POINTS = [dict(rotary=True), dict(qk_norm=True), dict(rms=True), dict(squared_relu=True),
+          dict(bias=False), dict(tied=False), dict(shift=2)]  # fmt: skip
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: next(iter(point)))
+def test_one_symbol_by_hand_is_what_the_blocks_make_of_it(point, monkeypatch):
+    model, ids = small(Design(**point)), some_ids(12)
+    calls, by_hand = [], GPT._one
+    monkeypatch.setattr(GPT, "_one", lambda *given: calls.append(1) or by_hand(*given))
+    assert (in_pieces(model, ids, [1] * 12) - model(ids)).abs().max() < 1e-10
+    assert len(calls) == 11  # all but the first
+
+    def slip(block):  # the two norms exchanged
+        (attend, feed), *rest = weights(block)
+        return (feed, attend), *rest
+
+    weights = transformer._weights
+    monkeypatch.setattr(transformer, "_weights", slip)
+    far = (in_pieces(model, ids, [1] * 12) - model(ids)).abs().max()
+    assert far < 1e-10 if point == dict(rms=True) else far > 1e-3  # without weights they are one
+
+
 @torch.no_grad()
 def test_a_state_stays_as_it_is_and_may_branch_and_be_picked_from():
     model, ids = small(MODERN), some_ids(9)

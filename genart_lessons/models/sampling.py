@@ -114,7 +114,7 @@ def generate(
     known = ids.shape[1]
     ids = torch.cat([ids, ids.new_zeros(len(ids), n)], 1)
     ended = torch.zeros(len(ids), dtype=torch.bool)
-    with evaluating(model) as device:
+    with evaluating(model) as device, torch.inference_mode():
         reader = _Reader(model, cache, device)
         for t in range(known, known + n):
             logits = reader.read(ids[:, :t])

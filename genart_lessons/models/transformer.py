@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -275,6 +276,11 @@ class RMSNorm(nn.Module):
 # -- blocks --------------------------------------------------------------------------------------
 
 
+def dropped(dropout: nn.Dropout, h: Tensor) -> Tensor:
+    """``dropout(h)``; outside training h itself, without a call, which one symbol would feel."""
+    return dropout(h) if dropout.training else h
+
+
 class FeedForward(nn.Module):
     """Each place by itself: (…, width) → four times the width, GELU, and back again.
 
@@ -290,7 +296,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.up(x)
         h = F.relu(h).square() if self.squared_relu else F.gelu(h, approximate="tanh")
-        return self.dropout(self.out(h))
+        return dropped(self.dropout, self.out(h))
 
 
 class Block(nn.Module):
@@ -334,12 +340,12 @@ class Block(nn.Module):
         if self.has_cross != (memory is not None):
             raise ValueError("a block with cross=True needs a memory, and no other takes one.")
         h = self.attend(self.norm_attend(x), None, mask, past, positions)
-        x = x + self.dropout(h)
+        x = x + dropped(self.dropout, h)
         if memory is not None:
             h = self.cross(
                 self.norm_cross(x), memory, memory_mask, None, positions, memory_positions
             )
-            x = x + self.dropout(h)
+            x = x + dropped(self.dropout, h)
         return x + self.feed(self.norm_feed(x))
 
 
@@ -352,10 +358,12 @@ class Cache:
 
     ids: Tensor
     pasts: list[Past] = field(default_factory=list)
+    weights: list[tuple] = field(default_factory=list, repr=False)  # looked up for ``GPT._one``
 
     def take(self, rows: Tensor) -> Cache:
         """The same for these rows of the batch, (B',); a row may come more than once."""
-        return Cache(self.ids.index_select(0, rows), [past.take(rows) for past in self.pasts])
+        pasts = [past.take(rows) for past in self.pasts]
+        return Cache(self.ids.index_select(0, rows), pasts, self.weights)
 
 
 class GPT(nn.Module):
@@ -423,19 +431,47 @@ class GPT(nn.Module):
             raise ValueError(f"{n} + {t} symbols: the model sees 1 to {self.context} at a time.")
         seen = torch.cat([state.ids, ids], dim=1)
         pasts = [past.copy() for past in state.pasts] or [Past() for _ in self.blocks]
-        mask = causal_mask(t, n + t, ids.device) if t > 1 else None
-        x = self.dropout(self._embedded(seen, n))  # (B, t, width)
-        for block, past in zip(self.blocks, pasts, strict=True):
-            x = block(x, mask=mask, past=past)
+        weights = state.weights
+        x = dropped(self.dropout, self._embedded(seen, n))  # (B, t, width)
+        if t == 1 and n and not (self.training or torch.is_grad_enabled()):
+            weights = weights or [_weights(block) for block in self.blocks]
+            x = self._one(x[:, 0], pasts, weights)[:, None]
+        else:
+            mask = causal_mask(t, n + t, ids.device) if t > 1 else None
+            for block, past in zip(self.blocks, pasts, strict=True):
+                x = block(x, mask=mask, past=past)
         x = self.norm(x)
         logits = F.linear(x, self.embed.weight) if self.head is None else self.head(x)
-        return logits, Cache(seen, pasts)
+        return logits, Cache(seen, pasts, weights)
+
+    def _one(self, x: Tensor, pasts: list[Past], weights: list[tuple]) -> Tensor:
+        """What all blocks make of one new place, (B, width): the very operations of ``Block``.
+
+        Only the calls of modules are left out. For a single symbol they take as long as the
+        products themselves, nine of them a block.
+        """
+        design, heads = self.design, self.blocks[0].attend.heads
+        shape = (len(x), 3, heads, 1, x.shape[1] // heads)
+        for past, (norms, qkv, out, up, down) in zip(pasts, weights, strict=True):
+            h = norms[0](x)
+            q, k, v = F.linear(h, *qkv).view(shape).unbind(1)  # (B, H, 1, d_k) each
+            if design.qk_norm:
+                q, k = rms_norm(q), rms_norm(k)
+            if design.rotary:
+                q, k = rotated(q, None, len(past)), rotated(k, None, len(past))
+            h = fused_attention(q, *past.add(k, v))
+            x = x + F.linear(h.flatten(1), *out)
+            h = F.linear(norms[1](x), *up)
+            h = F.relu(h).square() if design.squared_relu else F.gelu(h, approximate="tanh")
+            x = x + F.linear(h, *down)
+        return x
 
     def _embedded(self, seen: Tensor, n: int) -> Tensor:
         """The vectors (B, t, width) of all symbols seen (B, n + t) but the first n."""
         back, t = self.design.shift, seen.shape[1] - n
         wide = self.embed(seen[:, max(0, n - back) :])
-        wide = F.pad(wide, (0, 0, max(0, back - n), 0))  # nothing stands before the first
+        if back > n:
+            wide = F.pad(wide, (0, 0, back - n, 0))  # nothing stands before the first
         x = wide[:, back:]
         if self.positions is not None:
             x = x + self.positions.weight[n : n + t]
@@ -458,6 +494,21 @@ class GPT(nn.Module):
             block.feed.out.weight.mul_(scale)
         if self.head is not None:
             nn.init.zeros_(self.head.weight)
+
+
+def _weights(block: Block) -> tuple:
+    """What ``GPT._one`` needs of a block: looked up once a text, not once a symbol."""
+    parts = (block.attend.qkv, block.attend.out, block.feed.up, block.feed.out)
+    norms = (_norm(block.norm_attend), _norm(block.norm_feed))
+    return norms, *((part.weight, part.bias) for part in parts)
+
+
+def _norm(part: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A norm layer as a plain function."""
+    if isinstance(part, RMSNorm):
+        return rms_norm
+    gain, bias, eps = part.weight, part.bias, part.eps
+    return lambda x: torch.layer_norm(x, gain.shape, gain, bias, eps)
 
 
 def _nothing(ids: Tensor) -> Cache:
