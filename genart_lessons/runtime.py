@@ -116,6 +116,13 @@ def budget(quick: T, full: T) -> T:
     return full if profile() == "full" else quick
 
 
+def cores() -> int:
+    """Cores that this process may use: on a class server not all that the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def seed_everything(seed: int = 0) -> None:
     """Seed Python's, numpy's and torch's generators (torch: on every device).
 
@@ -172,7 +179,7 @@ def describe() -> dict:
         "device": str(chosen),
         "device_name": on_cuda.name if on_cuda else _processor(),
         "devices": available_devices(),
-        "cores": _cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(_memory_bytes() / 2**30, 1),
         "device_memory_gb": round(on_cuda.total_memory / 2**30, 1) if on_cuda else None,
@@ -215,13 +222,6 @@ def _replace(source: Path, target: Path) -> None:
                 raise
             time.sleep(wait)
     os.replace(source, target)
-
-
-def _cores() -> int:
-    """Cores that this process may use: on a class server not all that the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from genart_lessons import data
 from genart_lessons.models import baseline, frechet, gan_digits
-from genart_lessons.training import bench, bench_gan, bench_gpt
+from genart_lessons.training import bench, bench_diffusion, bench_gan, bench_gpt
 
 
 @pytest.fixture(autouse=True)
@@ -300,6 +300,7 @@ def test_the_command_runs_what_it_is_asked_and_its_exit_code_says_who_won(
     calls = []
     monkeypatch.setattr(bench, "_vae_and_import", lambda *given: calls.append("vae") or True)
     monkeypatch.setattr(bench_gpt, "run", lambda *given: True)
+    monkeypatch.setattr(bench_diffusion, "run", lambda *given: True)
     for example, code in ((9.0, 0), (0.5, 1)):
         asked = []
 
@@ -314,7 +315,7 @@ def test_the_command_runs_what_it_is_asked_and_its_exit_code_says_who_won(
         assert "floor" in said and "ceiling" in said
         assert bench.main(["--only", "all", "--seeds", "1", "--seed", "5"]) == code
         assert calls.pop() == "vae" and asked[-1] == (60, 5) and len(asked) == 4
-    for wrong in (["--gan-seconds", "0"], ["--seeds", "0"], ["--only", "diffusion"]):
+    for wrong in (["--gan-seconds", "0"], ["--seeds", "0"], ["--only", "music"]):
         with pytest.raises(SystemExit):
             bench.main(wrong)
 

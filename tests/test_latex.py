@@ -304,7 +304,7 @@ def test_it_agrees_with_sympys_own_printer():
         )  # fmt: skip
 
     checked = 0
-    for _ in range(300):
+    for _ in range(150):
         expr = grow(3)
         source = re.sub(r"\\log\{\\left\(", r"\\log{\\left(", sympy.latex(expr))
         try:
@@ -315,7 +315,7 @@ def test_it_agrees_with_sympys_own_printer():
             continue
         assert got == pytest.approx(float(expr.subs(point)), rel=1e-9), source
         checked += 1
-    assert checked > 250
+    assert checked > 125
 
 
 # -- what the five articles print, verbatim ------------------------------------------------------

@@ -797,37 +797,80 @@ def test_the_command_line_of_jupyter(course, monkeypatch):
 # --------------------------------------------------------------------------- test
 
 
-def test_test_runs_everything_and_fails_if_anything_does(course, monkeypatch, capfd):
-    def step(name, code):
-        return testing.Step(
-            name, [sys.executable, "-c", f"print('{name}'); raise SystemExit({code})"], {}
-        )
+def python_step(name, code, **more):
+    return testing.Step(name, [sys.executable, "-c", code], **more)
 
-    steps = [step("one", 0), step("two", 5), step("three", 0)]
+
+def test_test_runs_everything_and_fails_if_anything_does(course, monkeypatch, capfd):
+    def step(name, code, **more):
+        return python_step(name, f"print('{name}'); raise SystemExit({code})", **more)
+
+    for guilty in (None, 1, 3):
+        steps = [step(f"step {k}", 5 if k == guilty else 0, beside=k > 2) for k in range(5)]
+        monkeypatch.setattr(testing, "steps", lambda *_, found=steps: found)
+        assert testing.run(course) == (0 if guilty is None else 1)
+        said = capfd.readouterr().out
+        assert [f"\n{'✘' if k == guilty else '✔'} step {k}" in said for k in range(5)] == [True] * 5
+        assert said.count("failed (exit code 5)") == (guilty is not None) and "in all" in said
+
+
+def test_what_stands_beside_runs_at_once_in_homes_of_their_own(course, monkeypatch, capfd):
+    """Each of the two waits for the other: one after the other they would wait for ever."""
+    meet = (
+        "import os, pathlib, sys, time\nhome = pathlib.Path(os.environ['GENART_HOME'])\n"
+        "drawn, = (home / 'cache').iterdir()\nassert drawn.read_text() == 'drawn'\n"
+        "(home / 'progress.json').write_text('{}')\n"
+        "here, there = (pathlib.Path.cwd() / name for name in sys.argv[1:])\n"
+        "here.write_text(str(home))\nend = time.monotonic() + 60\n"
+        "while not there.exists():\n    assert time.monotonic() < end; time.sleep(0.02)\n"
+        "print('first line of', here.name); time.sleep(0.3); print('last line of', here.name)"
+    )
+    pair = [("left", "right"), ("right", "left")]
+    steps = [testing.Step(names[0], [sys.executable, "-c", meet, *names], beside=True)
+             for names in pair]  # fmt: skip
+    (runtime.cache_dir() / "icons-0123456789abcdef.safetensors").write_text("drawn")
+    monkeypatch.setattr(testing, "at_once", lambda: 2)
     monkeypatch.setattr(testing, "steps", lambda *_: steps)
-    assert testing.run(course) == 1
-    said = capfd.readouterr().out
-    assert "✔ one" in said and "✘ two" in said and "✔ three" in said
-    assert "failed (exit code 5)" in said and "in all" in said
-    del steps[1]
     assert testing.run(course) == 0
+    said = capfd.readouterr().out
+    for name in ("left", "right"):  # what one says is not cut through by the other
+        assert f"──── {name}\nfirst line of {name}\nlast line of {name}\n" in said
+    homes = {(course / name).read_text() for name in ("left", "right")}
+    assert len(homes) == 2 and str(runtime.home()) not in homes
+    assert not any(Path(home).exists() for home in homes)
+    assert not (runtime.home() / "progress.json").exists()
 
 
 def test_the_steps_fit_what_is_there(course):
-    home = course / "home"
-    assert [s.name for s in testing.steps(course, home)] == ["ruff check", "ruff format", "mypy"]
+    assert [s.name for s in testing.steps(course)] == ["ruff check", "ruff format", "mypy"]
     (course / "tests").mkdir()
     (course / "tests" / "test_x.py").write_text("")
+    text_of(course, TEXT, "03_vae")
     chapters.complete(course)
-    every = testing.steps(course, home)
-    assert [s.name for s in every][3:] == ["pytest", "chapters (nbval)"]
+    times = {"03_vae": {"quick": {"seconds": 60.0}}, "00_start_here": {"quick": {"seconds": 5.0}}}
+    (course / "chapters/times.json").write_text(json.dumps(times))
+    every = testing.steps(course, processes=2)
+    assert [s.name for s in every][3:] == ["pytest", "03_vae (nbval)", "00_start_here (nbval)"]
+    assert [s.beside for s in every] == [False] * 4 + [True] * 2  # the longest notebook first
+    assert all(s.environ["OMP_NUM_THREADS"] == "1" for s in every[3:])
     nbval = every[-1]
-    assert nbval.environ == {
-        "GENART_HOME": str(home), "GENART_PROFILE": "quick", "GENART_STRICT": "1",
-    }  # fmt: skip
+    assert nbval.environ["GENART_PROFILE"] == "quick" and nbval.environ["GENART_STRICT"] == "1"
     assert {"--nbval-lax", "--nbval-current-env"} <= set(nbval.command)
     assert Path(nbval.command[-1]) == Path("chapters/00_start_here.ipynb")
-    assert [s.name for s in testing.steps(course, home, ["-k", "vae"])] == ["pytest"]
+
+
+def test_pytest_runs_on_several_cores_unless_it_is_told_what_to_run(course, monkeypatch):
+    (course / "tests").mkdir()
+    (course / "tests" / "test_x.py").write_text("")
+    *_, shared = testing.steps(course, processes=3)
+    assert shared.command[-4:] == ["-n", "3", "--dist", "loadfile"]
+    *_, alone = testing.steps(course, processes=1)
+    assert "-n" not in alone.command
+    (asked,) = testing.steps(course, ["-k", "vae"], 3)  # --pdb, -s and -x want one process
+    assert asked.command[-2:] == ["-k", "vae"] and "-n" not in asked.command
+    for cores, processes in ((1, 1), (2, 2), (64, testing.MOST_AT_ONCE)):
+        monkeypatch.setattr(runtime, "cores", lambda cores=cores: cores)
+        assert testing.at_once() == processes
 
 
 @posix

@@ -1,6 +1,7 @@
 """The encoder–decoder on Bach's chorales, and the rules of four voices that can be counted."""
 
 import copy
+from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -147,6 +148,24 @@ def test_figures_add_up():
         100 * count / 3
     )
     assert alone["chords"] == 1 and alone["notes"] == 1 and alone["crossed"] == 0
+
+
+def test_their_errors_are_those_of_other_pieces_drawn(chorales):
+    """The jackknife against what really happens: the same figures of many random sets of pieces."""
+    test, chance = chorales["test"], torch.Generator().manual_seed(0)
+    found = voices.errors(test.grids, test.starts, test.steps_per_quarter)
+    each, drawn = voices._tallies(test.grids, test.starts, test.steps_per_quarter), []
+    for _ in range(400):  # with repeats: the bootstrap
+        rows = torch.randint(36, (36,), generator=chance).tolist()
+        total = sum((each[i] for i in rows), Counter())
+        drawn.append(list(voices._ratios(total, test.steps_per_quarter).values()))
+    spread = torch.tensor(drawn).std(0).tolist()
+    for error, usual in zip(found.values(), spread, strict=True):
+        assert 0.7 < error / usual < 1.4
+    quarter = voices.errors(test.grids[:9], test.starts[:9], test.steps_per_quarter)
+    assert quarter["notes"] > found["notes"]
+    with pytest.raises(ValueError, match="needs two"):
+        voices.errors(test.grids[:1], test.starts[:1], test.steps_per_quarter)
 
 
 def test_bach_keeps_the_rules_nearly(chorales):
@@ -336,6 +355,32 @@ def test_a_harmony_is_drawn_as_the_model_says():
     assert torch.equal(made[0], plain[0]) and torch.equal(made[1], plain[1])
     other = model.harmonise(grid[:, 0], starts[:, 0], generator=chance(4))
     assert not torch.equal(made[0], other[0])
+
+
+def test_harmonies_written_side_by_side_are_those_written_alone(monkeypatch):
+    """The likeliest symbols, so that chance has no say; melodies of different lengths."""
+    model = lively(seed=2)
+    model.decoder.out.weight.data *= 0.3
+    melodies = [
+        (grid[:, 0], starts[:, 0])
+        for grid, starts in (harmony.grid_of(some_music(n, seed=n)) for n in (6, 11, 8))
+    ]
+    for strict in (False, True):
+        rule = {"temperature": 0.0, "strict": strict}
+        together = model.harmonise_all(melodies, **rule)
+        for melody, made in zip(melodies, together, strict=True):
+            alone = model.harmonise(*melody, **rule)
+            assert torch.equal(made[0], alone[0]) and torch.equal(made[1], alone[1])
+            assert torch.equal(made[0][:, 0], melody[0])
+            assert not strict or not voices.parallels(*made) and not voices.crossings(made[0]).any()
+    # who forgets that a melody is over hears its silence, and writes something else
+    remember = harmony.Harmoniser.remember
+    monkeypatch.setattr(
+        harmony.Harmoniser, "remember", lambda self, soprano, real=None: remember(self, soprano)
+    )
+    spoilt = model.harmonise_all(melodies, temperature=0.0)
+    alone = [model.harmonise(*melody, temperature=0.0) for melody in melodies]
+    assert any(not torch.equal(a[0], b[0]) for a, b in zip(spoilt, alone, strict=True))
 
 
 def test_the_soprano_stays_as_it_was(chorales):

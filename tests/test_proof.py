@@ -504,6 +504,16 @@ def test_numbers_are_rounded_the_same_way_on_every_machine():
     assert number(torch.tensor([1.0, 2, 3, 4, 5])) == "(1, 2, 3, 4, …)"
     assert apart(0.12345, 0.12346) == ("0.12345", "0.12346")
     assert apart(1.0, 1.0) == ("1", "1")
+    long, other = torch.arange(9.0), torch.arange(9.0)
+    assert apart(long, other) == ("(0, 1, 2, 3, …)",) * 2
+    other[5] = -5  # not among the first four: the four from there on are shown
+    assert apart(long, other) == ("(…, 5, 6, 7, 8)", "(…, -5, 6, 7, 8)")
+    other[4] = 4.0004
+    assert apart(long, other) == ("(…, 5, 6, 7, 8)", "(…, -5, 6, 7, 8)")  # what needs no digits
+    other[5] = 5
+    assert apart(long, other) == ("(…, 4, 5, 6, 7, …)", "(…, 4.0004, 5, 6, 7, …)")
+    other[1] = 2
+    assert apart(long, other) == ("(0, 1, 2, 3, …)", "(0, 2, 2, 3, …)")
     assert describe_difference(torch.ones(3) * 2, torch.ones(3)).startswith("it is 2 times")
 
 

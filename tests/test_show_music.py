@@ -34,6 +34,21 @@ def boxes(ax):
     return [(p.get_x(), p.get_width(), p.get_y() + 0.42) for p in found]
 
 
+@pytest.mark.parametrize("top", [62, 70, 75, 76, 77, 84, 91])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_the_names_of_pitches_can_be_read(top, rows):
+    """No two of them overlap, however many pitches there are, also where each roll has its own."""
+    each = {f"roll {k}": score((0, 1, 60 + k, 0), (1, 1, top - k, 0)) for k in range(rows)}
+    picture = show.rolls(each, title="Names")
+    picture.canvas.draw()
+    for ax in picture.axes:
+        names = [tick.label1 for tick in ax.yaxis.get_major_ticks()]
+        spans = sorted((box.y0, box.y1) for name in names for box in [name.get_window_extent()])
+        assert len(names) >= 2 and all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    shown = [[t.get_text() for t in ax.get_yticklabels()] for ax in picture.axes]
+    assert all(row == shown[0] for row in shown)  # one scale for all
+
+
 def test_a_roll_draws_each_note_at_its_time_and_pitch():
     picture = show.roll(score((0, 1, 60, 0), (1, 2, 67, 0)), title="Two notes")
     drawn = boxes(picture.axes[0])
@@ -233,9 +248,9 @@ def test_the_file_says_how_far_an_accidental_goes(tmp_path):
     """Without these lines music21 lets it hold for one note, or in every octave."""
     from music21 import converter
 
-    assert data.scores.PREAMBLE == tune_files.PREAMBLE
     text = REEL.replace("GABcd2B2", "G_BBbd2B2")
     found = show.save_tune(text, tmp_path / "flat", **FACTS)
+    assert found.files[0].read_text(encoding="utf-8").startswith(data.scores.PREAMBLE + "X:1\n")
     back = [n.pitch.midi for n in converter.parse(found.files[0]).flatten().notes]
     assert back == [note.pitch for note in data.score(text).notes]
     assert back[:4] == [67, 70, 70, 83]

@@ -6,12 +6,12 @@ chapters and tests use.
 
 from typing import Any
 
-from genart_lessons.equations import attention, autoregressive, gan, start_here, vae
+from genart_lessons.equations import attention, autoregressive, diffusion, gan, start_here, vae
 from genart_lessons.equations.look import Progress, progress, show_equation
 from genart_lessons.proof import Equation, Verdict, judge
 from genart_lessons.proof import progress as kept
 
-_MODULES = (start_here, vae, gan, autoregressive, attention)
+_MODULES = (start_here, vae, gan, autoregressive, attention, diffusion)
 _BY_ID: dict[str, Equation] = {e.id: e for module in _MODULES for e in module.EQUATIONS}
 
 __all__ = [

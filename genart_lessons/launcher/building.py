@@ -117,15 +117,16 @@ def _executed(
 
 
 @contextlib.contextmanager
-def temporary_home() -> Iterator[Path]:
+def temporary_home(cache: Path | None = None) -> Iterator[Path]:
     """A GENART_HOME that starts with the pictures already drawn and nothing else, and is then gone.
 
-    Checkpoints lie in the cache too, under other names: a chapter is to train for itself.
+    ``cache``: where they lie, if not in our own cache. Checkpoints lie there too, under other
+    names: a chapter is to train for itself.
     """
     with tempfile.TemporaryDirectory(prefix="genart-home-", ignore_cleanup_errors=True) as folder:
         home = Path(folder).resolve()
         (home / "cache").mkdir()
-        for path in runtime.cache_dir().glob(f"*-{'[0-9a-f]' * 16}.safetensors"):
+        for path in (cache or runtime.cache_dir()).glob(f"*-{'[0-9a-f]' * 16}.safetensors"):
             _link_or_copy(path, home / "cache" / path.name)
         yield home
 

@@ -9,15 +9,20 @@ text is drawn from one; ``models.copying``: passages that a text shares with oth
 ``models.pixels``: digits as sequences of pixels (chapter 05). ``models.transformer``: attention and
 the GPT, ``models.heads``: what its heads look for; ``models.harmony``: an encoder and a decoder for
 four voices, and ``models.voices``: the rules that can be counted in them (chapter 06).
-``models.baseline`` and ``models.baseline_gpt``: the plain examples that ``bench`` measures ours
-against; ``models.gan_digits``: ours, where chapter 03's is not.
+``models.diffusion``: schedules, the forward process, the denoiser, its loss and its bound;
+``models.diffusion_samplers``: the ways back from noise; ``models.noised_mixture``: a distribution
+whose score is known at every t; ``models.two_sample``: can two sets of points be told apart;
+``models.unet``: the network for pictures (chapter 07).
+``models.baseline``, ``models.baseline_gpt`` and ``models.baseline_diffusion``: the plain examples
+that ``bench`` measures ours against; ``models.gan_digits``: ours, where chapter 03's is not.
 """
 
 import importlib
 
 _FAMILIES = (
-    "baseline", "baseline_gpt", "copying", "frechet", "games", "gan", "gan_digits", "harmony",
-    "heads", "likelihood", "pixels", "plane", "sampling", "sequences", "transformer", "vae",
+    "baseline", "baseline_diffusion", "baseline_gpt", "copying", "diffusion", "diffusion_samplers",
+    "frechet", "games", "gan", "gan_digits", "harmony", "heads", "likelihood", "noised_mixture",
+    "pixels", "plane", "sampling", "sequences", "transformer", "two_sample", "unet", "vae",
     "voices",
 )  # fmt: skip
 

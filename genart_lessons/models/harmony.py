@@ -322,43 +322,55 @@ class Harmoniser(nn.Module):
             return None
         return self.encoder(soprano, torch.ones_like(soprano).bool() if real is None else real)
 
-    @torch.no_grad()
     def harmonise(
+        self, soprano: Tensor, starts: Tensor, *, generator: torch.Generator | None = None, **rule
+    ) -> tuple[Tensor, Tensor]:
+        """Alto, tenor and bass for a melody: a grid (T, 4) and its starts (T, 4).
+
+        ``soprano`` (T,) MIDI pitches, 0 a rest, an eighth note a step, from a beat on; ``starts``
+        (T,) boolean. It comes back as it was. ``rule``: see ``harmonise_all``.
+        """
+        return self.harmonise_all([(soprano, starts)], generator=generator, **rule)[0]
+
+    @torch.no_grad()
+    def harmonise_all(
         self,
-        soprano: Tensor,
-        starts: Tensor,
+        melodies: Sequence[tuple[Tensor, Tensor]],
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
         strict: bool = False,
         generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Alto, tenor and bass for a melody: a grid (T, 4) and its starts (T, 4).
+    ) -> list[tuple[Tensor, Tensor]]:
+        """A harmonisation of each of these melodies, all written side by side, step by step.
 
-        ``soprano`` (T,) MIDI pitches, 0 a rest, an eighth note a step, from a beat on; ``starts``
-        (T,) boolean. It comes back as it was. One symbol after the other is drawn as in chapter 05:
-        see ``sampling.adjusted``. ``strict``: a symbol that makes parallel fifths or octaves, or
-        crosses voices, is never drawn. Keys and values of the past are kept, so a chorale takes a
-        second or two. Raises ValueError for a melody that is empty, too low or too high.
+        One symbol after the other is drawn as in chapter 05: see ``sampling.adjusted``. ``strict``:
+        a symbol that makes parallel fifths or octaves, or crosses voices, is never drawn. Keys and
+        values of the past are kept, so a chorale takes a second or two, and a dozen hardly more.
+        Raises ValueError for a melody that is empty, too low or too high.
         """
-        grid, begins = _alone(soprano, starts)
-        said = symbols(grid, begins)
+        given = [symbols(*_alone(*melody)) for melody in melodies]
+        said = nn.utils.rnn.pad_sequence(given, True, float(HOLD))  # (B, T, 4)
+        lengths = torch.tensor([len(each) for each in given])
+        real = torch.arange(said.shape[1]) < lengths[:, None]
         with evaluating(self) as device:
-            memory = self.remember(said[None, :, 0].to(device))
+            seen = None if bool(real.all()) else real.to(device)
+            memory = self.remember(said[..., 0].to(device), seen)
             pasts = [Past() for _ in self.decoder.blocks]
-            sounding, begun = [REST] * 3, False  # of the lower voices, in the ORDER; of the last
-            for k in range(3 * len(said)):
-                told = (torch.tensor([[x]], device=device) for x in (*sounding, begun))
-                here = Heard(*told)
-                logits = self.decoder(here, memory, pasts=pasts)[:, -1].double().cpu()
+            sounding = torch.full((len(given), 3), REST)  # of the lower voices, in the ORDER
+            begun = torch.zeros(len(given), dtype=torch.long)  # whether the last symbol was no HOLD
+            for k in range(3 * said.shape[1]):
+                here = Heard(*(x[:, None].to(device) for x in (*sounding.unbind(1), begun)))
+                logits = self.decoder(here, memory, seen, pasts)[:, -1].double().cpu()
                 if strict:
-                    logits = logits.masked_fill(_against_rules(said, k), -math.inf)
+                    wrong = [_against_rules(row, k) for row in said]
+                    logits = logits.masked_fill(torch.stack(wrong), -math.inf)
                 log_p = sampling.adjusted(logits, temperature, top_k, top_p)
-                now = int(sampling.draw(log_p, generator))
-                said[k // 3, ORDER[k % 3]], begun = now, now != HOLD
-                sounding[k % 3] = now if begun else sounding[k % 3]
-        return grid_of(said)
+                now = sampling.draw(log_p, generator)
+                said[:, k // 3, ORDER[k % 3]], begun = now, (now != HOLD).long()
+                sounding[:, k % 3] = torch.where(now != HOLD, now, sounding[:, k % 3])
+        return [grid_of(row[:n]) for row, n in zip(said, lengths, strict=True)]
 
 
 def _against_rules(said: Tensor, k: int) -> Tensor:

@@ -10,6 +10,7 @@ number of symbols, and ``model.context`` the longest text that the model takes, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -223,9 +224,12 @@ class RNN(nn.Module):
         h, after = self.recurrent(self.drop(self.embed(ids)), before)
         return self.out(self.drop(h)), _each(after, _turned)
 
-    def by_hand(self, ids: Tensor) -> Tensor:
-        """The logits (B, T, V) again, one step after the other, by the formulas; no dropout."""
-        x, step = self.embed(ids), gru_step if self.kind == "gru" else lstm_step
+    def by_hand(self, ids: Tensor, step: Callable | None = None) -> Tensor:
+        """The logits (B, T, V) again, one step after the other, by the formulas; no dropout.
+
+        ``step``: another formula to try, which takes what ``gru_step`` or ``lstm_step`` takes.
+        """
+        x, step = self.embed(ids), step or (gru_step if self.kind == "gru" else lstm_step)
         for layer in range(self.recurrent.num_layers):
             weights = [getattr(self.recurrent, f"{name}_l{layer}") for name in
                        ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]  # fmt: skip

@@ -10,7 +10,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from genart_lessons.proof.indices import holds, is_bracket
+from genart_lessons.proof.indices import STEP, at_steps, holds, is_bracket
 
 _ELEMENTWISE: dict[object, Callable[[Tensor], Tensor]] = {
     sympy.log: torch.log, sympy.exp: torch.exp, sympy.Abs: torch.abs, sympy.sign: torch.sign,
@@ -79,6 +79,8 @@ def _walk(e: sympy.Basic, values: dict, index: dict[str, int], as_vector: bool) 
         return _ELEMENTWISE[e.func](again(e.args[0]))
     if e.func.__name__ == "norm":
         return _walk(e.args[0], values, index, True).square().sum(-1).sqrt()
+    if is_bracket(e) and e.has(STEP) and STEP.name not in index:
+        return at_steps(e, _lookup("t", values))
     if is_bracket(e):
         return torch.tensor(float(holds(e, index)), dtype=torch.float64)
     if e.func in (sympy.Max, sympy.Min):

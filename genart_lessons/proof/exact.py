@@ -140,10 +140,11 @@ def _length(rows: Any, axis: int) -> int:
 
 
 def _vanishes(e: sympy.Expr, given: dict[sympy.Expr, sympy.Expr]) -> bool:
-    """Is it 0 as a rational function of its symbols, logarithms, exponentials and the like?
+    """Is it 0 as a rational function of its symbols, roots, logarithms, exponentials and the like?
 
     A fixed recipe and not ``simplify``, which tries what it has time for.
     """
+    e = _roots_apart(e.subs(given)) if any(map(_is_root, e.atoms(sympy.Pow))) else e
     e = _by_half_angles(e) if e.has(sympy.sin, sympy.cos) else e
     e = sympy.expand_power_exp(e.replace(sympy.exp, lambda a: sympy.exp(sympy.expand(a))))
     steps: dict[sympy.Expr, sympy.Rational] = {}  # a → 1/2, where exp(a) and exp(−3a/2) occur
@@ -154,7 +155,29 @@ def _vanishes(e: sympy.Expr, given: dict[sympy.Expr, sympy.Expr]) -> bool:
     e = sympy.expand_log(e.replace(sympy.log, lambda a: sympy.log(sympy.factor(a))), factor=True)
     e = e.xreplace({sympy.log(letter): a * steps[a] for a, letter in powers.items()})
     others = {node: sympy.Dummy() for node in e.atoms(sympy.Function)}
-    return sympy.cancel(sympy.together(e.xreplace(others).subs(given))) == 0
+    e = sympy.together(e.xreplace(others).subs(given))
+    return sympy.cancel(e) == 0 or _vanishes_by_squaring_roots(e)
+
+
+def _is_root(e: sympy.Basic) -> bool:
+    """√x, 1/√x, √x³, …, where x is no number."""
+    return isinstance(e, sympy.Pow) and not e.base.is_number and getattr(e.exp, "q", 1) == 2
+
+
+def _roots_apart(e: sympy.Expr) -> sympy.Expr:
+    """√(a²b/c) as a√b/√c, for letters that are known to be positive: so like roots look alike."""
+    return e.replace(_is_root, lambda n: sympy.expand_power_base(sympy.factor(n.base) ** n.exp))
+
+
+def _vanishes_by_squaring_roots(e: sympy.Expr) -> bool:
+    """Is the numerator 0 once the square of each root √x is x?"""
+    bases = {node.base for node in e.atoms(sympy.Pow) if _is_root(node)}
+    roots = {base: sympy.Dummy() for base in bases}
+    e = e.replace(_is_root, lambda n: roots[n.base] ** (2 * n.exp) if n.base in roots else n)
+    rest = sympy.numer(sympy.together(e))
+    for base, root in roots.items():
+        rest = sympy.rem(sympy.expand(rest), root**2 - base, root)
+    return bool(bases) and sympy.expand(rest) == 0
 
 
 def _by_half_angles(e: sympy.Expr) -> sympy.Expr:

@@ -1,8 +1,15 @@
-"""Brackets such as [j ≤ t] between the indices of a formula: 1 where they hold, 0 elsewhere."""
+"""Brackets such as [j ≤ t] between the indices of a formula: 1 where they hold, 0 elsewhere.
+
+Where t is no index but a step that is given, a whole number at every point, [t > 1] asks for it.
+"""
 
 from collections.abc import Callable, Mapping
 
 import sympy
+import torch
+from torch import Tensor
+
+STEP = sympy.Symbol("t")
 
 same = sympy.Function("same", nonnegative=True)  # [i = j]
 at_most = sympy.Function("at_most", nonnegative=True)  # [j ≤ t]
@@ -15,6 +22,22 @@ BRACKETS: dict[str, Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
 
 def is_bracket(e: sympy.Basic) -> bool:
     return e.func in (same, at_most)
+
+
+def at_steps(e: sympy.Basic, t: Tensor) -> Tensor:
+    """1 or 0 at each of the P points, for a bracket that compares the step t with a number.
+
+    Raises:
+        ValueError: it compares t with something else.
+    """
+    sides = []
+    for part in e.args:
+        steps = part - STEP if part.has(STEP) else part
+        if not steps.is_Integer:
+            raise ValueError(f"{part} is neither t nor a whole number")
+        sides.append(t + int(steps) if part.has(STEP) else torch.full_like(t, int(steps)))
+    a, b = sides
+    return (a == b if e.func == same else a <= b).double()
 
 
 def holds(e: sympy.Basic, index: Mapping[str, int]) -> bool:

@@ -14,7 +14,7 @@ import re
 import sympy
 
 from genart_lessons.proof.evaluate import as_number
-from genart_lessons.proof.indices import BRACKETS, same
+from genart_lessons.proof.indices import BRACKETS, STEP, same
 from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Token, tokens
 from genart_lessons.proof.tables import axes, has_steps, one_spelling, whole_sequence, with_step
 
@@ -383,12 +383,12 @@ class _Parser:
         return rest[next(signs, -1)] in BRACKETS if rest else False
 
     def _comparison(self) -> sympy.Expr:
-        r"""``[j\le t]``: 1 where it holds, and 0 elsewhere."""
+        r"""``[j\le t]``, or ``[t>1]`` of a step that is given: 1 where it holds, 0 elsewhere."""
         start, opening = self.place(), self.take()
         first, sign = self._index(), self.take()
         if sign not in BRACKETS:
             raise self.fail(f"did not expect {sign} here", start)
-        value = BRACKETS[sign](first, self._index())
+        value = BRACKETS[sign](first, self._index(beside=first))
         self.expect(_CLOSE[opening], start)
         return value
 
@@ -405,13 +405,16 @@ class _Parser:
             raise self.fail(r"what does this 1 indicate? Write it as in \mathbf{1}_{j\le t}", start)
         return self._comparison()
 
-    def _index(self) -> sympy.Expr:
-        """An index letter or a neighbour of it: ``t``, ``t+1``."""
+    def _index(self, beside: sympy.Expr | None = None) -> sympy.Expr:
+        """An index letter or a neighbour of it: ``t``, ``t+1``; or ``beside`` a step, a number."""
         place, letter = self.place(), self.take()
-        if letter not in self.bound:
+        given = letter == STEP.name and self.names.get(letter) == "scalar"
+        if beside is not None and beside.has(STEP) and 0 < len(letter) < 3 and letter.isdecimal():
+            return sympy.Integer(letter)
+        if letter not in self.bound and not given:
             known = ", ".join(self.bound) or "none"
             raise self.fail(f"a bracket compares two indices; here these are known: {known}", place)
-        value = sympy.Symbol(letter, integer=True)
+        value = sympy.Symbol(letter, integer=True) if letter in self.bound else STEP
         if self.peek() in {"+", "-"}:
             sign, place, steps = self.take(), self.place(), self.take()
             if not set(steps) <= _DIGITS or not 0 < len(steps) < 3:
@@ -580,7 +583,7 @@ class _Parser:
             return self.divergence(name, place)
         if self.peek() == "^" and self._is_stem(f"{name}*"):
             name += self._star()
-        self._skip_parameters()
+        self._skip_parameters(name)
         if self.peek() == "(" and self._is_stem(name):
             self.take()
             key, step = self._at_step(f"{name}({self._until({')'}, place)})", place)
@@ -603,8 +606,17 @@ class _Parser:
         self.at += length
         return "*" if length else ""
 
-    def _skip_parameters(self) -> None:
-        r"""``\mathcal{L}(\theta,\phi;x)``: what it depends on is said, nothing is multiplied."""
+    def _skip_parameters(self, name: str) -> None:
+        r"""``\mathcal{L}(\theta,\phi;x)``: what it depends on is said, nothing is multiplied.
+
+        The same is true of a network that the equation knows, as ``\epsilon_\theta(x_t,t)``.
+        """
+        if self.peek() == "(" and name in self.names and name.endswith("_theta"):
+            place = self.place()
+            self.take()
+            self._until({")"}, place)
+            self.take()
+            return
         known = _PARAMETERS & self.names.keys()  # here they are numbers, and are multiplied
         end = self.at + 1
         while self.peek(end - self.at) in {r"\theta", r"\phi", ",", ";", "x"}:

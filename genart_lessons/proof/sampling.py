@@ -26,15 +26,16 @@ from genart_lessons.proof.words import apart, listed, number
 TOO_FAR = 4.5  # standard errors: a right candidate is refused about 7 times in a million
 TOO_FAR_ANYWHERE = 6.5  # the same where there are ten thousand places to look
 TOO_RARE = 1e-5  # the same, for the Kolmogorov-Smirnov test's p-value
-Case = dict[str, Any]  # a parameter's value: a number, or a list of them
+Case = dict[str, Any]  # a parameter's value: a number, a list of them, or a tensor as it is
 
 
 @dataclass(frozen=True)
 class Draws:
     """The candidate turns noise into draws, which must follow ``law(**case)`` in every case.
 
-    ``law`` returns a frozen scipy distribution. ``noise`` is the argument that gets standard normal
-    draws. ``differentiable`` names the arguments that a gradient must reach, and rightly.
+    ``law`` returns a frozen scipy distribution, or a number where nothing is left to chance.
+    ``noise`` is the argument that gets standard normal draws. ``differentiable`` names the
+    arguments that a gradient must reach, and rightly.
     """
 
     cases: tuple[Case, ...]
@@ -147,7 +148,9 @@ def _company_fault(
     ignores ``noise`` and draws its own is no sinner: then every case must keep its law in the
     mixture (``law_fault`` of its draws is ""), and neighbours have nothing to do with each other.
     """
-    first, count = trials[0], len(trials[0].got)
+    by_chance = (trial for trial in trials if float(trial.got.detach().std()) > 1e-9)
+    first = next(by_chance, trials[0])  # where nothing is left to chance, all answers are alike
+    count = len(first.got)
     generator = torch.Generator().manual_seed(SEED + 2)
     place = torch.randperm(count, generator=generator)
     case = torch.arange(count) % len(trials)
@@ -187,6 +190,8 @@ def _repeats(symbols: Tensor) -> bool:
 def _law_fault(draws: np.ndarray, law: Any) -> str:
     if not np.isfinite(draws).all():
         return "some draws are not finite"
+    if isinstance(law, float):
+        return _sure_fault(draws, law)
     mean, sd = draws.mean(), draws.std()
     if abs(mean - law.mean()) > TOO_FAR * law.std() / len(draws) ** 0.5:
         given, right = apart(mean, law.mean())
@@ -203,6 +208,17 @@ def _law_fault(draws: np.ndarray, law: Any) -> str:
             f"{number(tail, 2)} and should be {number(fourth / law.var() ** 2, 2)}"
         )
     return ""
+
+
+def _sure_fault(draws: np.ndarray, value: float) -> str:
+    """Nothing is left to chance here: every draw is ``value``."""
+    off = np.abs(draws - value)
+    if off.max() <= 1e-5 * max(1.0, abs(value)):
+        return ""
+    if draws.std() > 1e-5 * max(1.0, abs(value)):
+        return f"nothing is left to chance here, and the draws vary by {number(draws.std(), 2)}"
+    given, right = apart(float(draws[0]), value)
+    return f"every draw is {given} and should be {right}"
 
 
 @dataclass(frozen=True)
@@ -366,7 +382,8 @@ def _arguments(
     generator = torch.Generator().manual_seed(SEED)
     arguments = {}
     for name, value in case.items():
-        one = torch.as_tensor(value, dtype=torch.float64)
+        given = isinstance(value, Tensor)  # such as a step, which is a whole number
+        one = value if given else torch.as_tensor(value, dtype=torch.float64)
         arguments[name] = one.expand(count, *one.shape).clone()
     arguments[noise] = fresh_noise(count, generator=generator, dtype=torch.float64)
     return arguments

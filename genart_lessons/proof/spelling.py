@@ -56,6 +56,7 @@ _SAME = {
     r"\vert": "|", r"\Vert": "‖", r"\|": "‖", r"\parallel": "‖", "||": "‖",
     r"\geq": r"\ge", r"\geqslant": r"\ge", r"\leq": r"\le", r"\leqslant": r"\le", r"\coloneqq": "=",
     r"\equiv": "=", r"\triangleq": "=", r"\_": "_", r"\lt": "<", r"\gt": ">", r"\neq": r"\ne",
+    r"\varnothing": "∅", r"\emptyset": "∅",
 }  # fmt: skip
 _LETTERS = dict(
     zip(

@@ -25,9 +25,29 @@ def number(value: Tensor | float, digits: int = 3) -> str:
 
 
 def apart(got: Tensor | float, target: Tensor | float) -> tuple[str, str]:
-    """Both numbers, with as many digits as it takes to see that they differ."""
-    pairs = [(number(got, digits), number(target, digits)) for digits in (3, 5, 7, 9)]
-    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+    """Both numbers, with as many digits as it takes to see that they differ.
+
+    Of vectors the first four entries; where these agree, four that do not.
+    """
+    digits = (3, 5, 7, 9)
+    first = [(number(got, d), number(target, d)) for d in digits]
+    unlike = [pair for pair in first if pair[0] != pair[1]]
+    unlike = unlike or [pair for d in digits if (pair := _further(got, target, d))]
+    return (unlike or first)[0]
+
+
+def _further(got: Tensor | float, target: Tensor | float, digits: int) -> tuple[str, str] | None:
+    """Four entries of both vectors, up to which there is no difference to be seen."""
+    if not isinstance(got, Tensor) or not isinstance(target, Tensor) or got.shape != target.shape:
+        return None
+    ours, theirs = ([number(v, digits) for v in x.flatten()] for x in (got, target))
+    unlike = [k for k, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]]
+    if not unlike:
+        return None
+    first = min(unlike[0], len(ours) - 4)
+    dots = ", …" if first + 4 < len(ours) else ""
+    said, right = (", ".join(each[first : first + 4]) for each in (ours, theirs))
+    return f"(…, {said}{dots})", f"(…, {right}{dots})"
 
 
 def at_point(values: dict[str, Tensor], k: int) -> dict[str, str]:

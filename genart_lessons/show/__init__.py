@@ -10,6 +10,7 @@ Pictures come in as tensors (N, C, H, W) with values in [0, 1] and C = 1 or 3, o
 """
 
 from genart_lessons.show.attention import attention, attention_heads
+from genart_lessons.show.diffusion import clouds, stream
 from genart_lessons.show.fields import field, game_on_a_line, samples
 from genart_lessons.show.look import INK, MUTED, PALETTE, PAPER, Picture, style
 from genart_lessons.show.music import Player, draw_roll, pitch_name, player, roll, rolls
@@ -21,11 +22,11 @@ from genart_lessons.show.tune_files import save_tune, tune_provenance
 
 __all__ = [
     "INK", "MUTED", "PALETTE", "PAPER", "NoProvenance", "Picture", "Player", "Provenance",
-    "as_pictures", "attention", "attention_heads", "bars", "curves", "density", "draw_roll",
-    "field", "film", "gallery",
+    "as_pictures", "attention", "attention_heads", "bars", "clouds", "curves", "density",
+    "draw_roll", "field", "film", "gallery",
     "game_on_a_line", "heat", "pairs", "pitch_name", "player", "provenance", "roll", "rolls",
-    "rows", "samples", "save_sheet", "save_tune", "scatter", "source", "style", "tune_provenance",
-    "walk",
+    "rows", "samples", "save_sheet", "save_tune", "scatter", "source", "stream", "style",
+    "tune_provenance", "walk",
 ]  # fmt: skip
 
 style()

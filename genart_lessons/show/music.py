@@ -63,21 +63,24 @@ def rolls(scores: Mapping, *, title, shade=None, highlight=(), bars=None, captio
     for k, (ax, (label, score)) in enumerate(zip(axes, kept.items(), strict=True)):
         first = k == 0
         draw_roll(ax, score, shade=shade if first else None, highlight=highlight if first else (),
-                  legend=first)  # fmt: skip
-        ax.set(xlim=(0, end), ylim=(low - 0.5, high + 0.5), ylabel=label or "pitch")
+                  legend=first, span=(low, high))  # fmt: skip
+        ax.set(xlim=(0, end), ylabel=label or "pitch")
     axes[-1].set_xlabel("quarter notes from the beginning")
     if caption:
         picture.supxlabel(caption, x=0.012, size=9, ha="left", color=MUTED)
     return picture
 
 
-def draw_roll(ax, score, *, shade=None, highlight=(), legend=True) -> None:
-    """Draw a score's notes, bar lines and names of pitches on given axes; see :func:`roll`."""
+def draw_roll(ax, score, *, shade=None, highlight=(), legend=True, span=None) -> None:
+    """Draw a score's notes, bar lines and names of pitches on given axes; see :func:`roll`.
+
+    ``span``: the lowest and the highest pitch to make room for, where they are not the score's own.
+    """
     weights = None if shade is None else numbers(shade, "show.roll: shade", 1)
     if weights is not None and len(weights) != len(score.notes):
         raise ValueError(f"show.roll: {len(weights)} weights for {len(score.notes)} notes.")
-    low = min(note.pitch for note in score.notes) - 1
-    high = max(note.pitch for note in score.notes) + 1
+    pitches = [note.pitch for note in score.notes]
+    low, high = span or (min(pitches) - 1, max(pitches) + 1)
     for start, stop, label in highlight:
         ax.axvspan(float(start), float(stop), color=PALETTE[7], alpha=0.35, linewidth=0, zorder=0)
         ax.text(float(start), high + 0.4, f" {label}", size=9, va="top", color=INK,
@@ -91,9 +94,8 @@ def draw_roll(ax, score, *, shade=None, highlight=(), legend=True) -> None:
         ax.add_patch(Rectangle(place, float(note.length) * 0.94, 0.84, facecolor=face,
                                edgecolor=colour if weights is None else MUTED,
                                linewidth=0.8, zorder=2))  # fmt: skip
-    ticks = [pitch for pitch in range(low, high + 1) if pitch % 12 in (0, 2, 4, 5, 7, 9, 11)]
-    if high - low > 16:
-        ticks = [pitch for pitch in ticks if pitch % 12 in (0, 4, 7)]
+    named = (0, 2, 4, 7, 9) if high - low <= 16 else (0, 4, 7)  # no two of them are neighbours
+    ticks = [pitch for pitch in range(low, high + 1) if pitch % 12 in named]
     ax.set(xlim=(0, _end(score)), ylim=(low - 0.5, high + 0.5))
     ax.set_yticks(ticks, [pitch_name(pitch) for pitch in ticks])
     ax.grid(axis="x", visible=False)

@@ -23,9 +23,6 @@ WORDS = {name: word for name, word in CHUNKS.items() if name != "pixels"}
 WORDS |= {"notes": "Notes SHA-256", "source": "Digital source type"}
 SOURCE = "trainedAlgorithmicMedia"  # IPTC's word for what a trained model has made
 UNSEALED = "0" * 64  # what stands for the hash while the hash is computed
-# How other programs are to read the ABC: by version 2.1, where an accidental holds to the end of
-# the bar, and in its own octave, as in print.
-PREAMBLE = "%abc-2.1\n%%propagate-accidentals octave\n"
 SHARP = 220  # dots per inch: a roll of 9 inches is 1980 pixels wide
 
 
@@ -111,6 +108,8 @@ def tune_provenance(path) -> Provenance:
 
 def _abc(text: str, facts: dict[str, str]) -> bytes:
     """A file of one tune: its title and notes before the head that the course writes."""
+    from genart_lessons.data.scores import PREAMBLE
+
     lines = [*PREAMBLE.splitlines(), "X:1", f"T:{_no_comment(facts['title'])}"]
     lines += [f"N:{WORDS[name]}: {_no_comment(fact)}" for name, fact in facts.items() if fact]
     return _sealed("\n".join([*lines, text.strip(), ""]).encode())

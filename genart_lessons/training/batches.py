@@ -25,6 +25,8 @@ class Batches:
         seed: any whole number.
         noise: name → shape; each batch then holds standard normal noise ``(B, *shape)`` of that
             name: ``noise={"eps": (20,)}`` for the reparameterised z of a VAE.
+        uniform: name → shape; the same with numbers spread evenly over [0, 1): ``{"u": ()}`` for
+            the time of a diffusion model, one number for each example.
         augment: ``augment(batch, generator) -> batch`` changes the batch or adds to it; it must
             draw from the generator alone, or the batches are no longer a function of the step.
 
@@ -39,10 +41,12 @@ class Batches:
         *,
         seed: int = 0,
         noise: Mapping[str, tuple[int, ...]] | None = None,
+        uniform: Mapping[str, tuple[int, ...]] | None = None,
         augment: Augment | None = None,
     ):
         self.tensors = {name: _checked(name, x) for name, x in tensors.items()}
         self.noise = {name: tuple(shape) for name, shape in (noise or {}).items()}
+        self.uniform = {name: tuple(shape) for name, shape in (uniform or {}).items()}
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         lengths = {name: len(x) for name, x in self.tensors.items()}
         if len(set(lengths.values())) != 1:
@@ -54,6 +58,8 @@ class Batches:
             raise ValueError(f"seed={seed!r} must be a whole number.")
         if both := set(self.noise) & set(self.tensors):
             raise ValueError(f"{sorted(both)} cannot be both data and noise.")
+        if both := set(self.uniform) & (set(self.tensors) | set(self.noise)):
+            raise ValueError(f"{sorted(both)} cannot be uniform and something else, too.")
         floats = [x.dtype for x in self.tensors.values() if x.is_floating_point()]
         self.noise_dtype = floats[0] if floats else torch.get_default_dtype()
         self._generator = torch.Generator()  # always the CPU's: other devices draw other numbers
@@ -64,25 +70,21 @@ class Batches:
 
         Raises ValueError when B cannot be cut into so many equal slices.
         """
-        if self.batch_size % parts:
-            raise ValueError(
-                f"a batch of {self.batch_size} cannot be shared equally by {parts} processes: "
-                f"choose a batch_size that is a multiple of {parts}."
-            )
+        mine = equal_slice(self.batch_size, part, parts)
         rows = self._rows(step)
         batch = {name: x.index_select(0, rows) for name, x in self.tensors.items()}
         generator = self._seeded(1, step)
         for name, shape in self.noise.items():
             full = (self.batch_size, *shape)
             batch[name] = torch.randn(full, generator=generator, dtype=self.noise_dtype)
+        for name, shape in self.uniform.items():
+            full = (self.batch_size, *shape)
+            batch[name] = torch.rand(full, generator=generator, dtype=self.noise_dtype)
         if self.augment:
             batch = self.augment(batch, generator)
             if wrong := [name for name, x in batch.items() if len(x) != self.batch_size]:
                 raise ValueError(f"augment changed the length of {wrong}; B is {self.batch_size}.")
-        if parts == 1:
-            return batch
-        size = self.batch_size // parts
-        return {name: x[part * size : (part + 1) * size] for name, x in batch.items()}
+        return batch if parts == 1 else {name: x[mine] for name, x in batch.items()}
 
     @property
     def settings(self) -> dict[str, object]:
@@ -91,6 +93,8 @@ class Batches:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "noise": {name: list(shape) for name, shape in self.noise.items()},
+            # Left out where there is none, as in the checkpoints of before there could be any.
+            **({"uniform": {k: list(v) for k, v in self.uniform.items()}} if self.uniform else {}),
             "data": data_print(self.tensors),
             "augment": code_print(self.augment),
         }
@@ -112,6 +116,17 @@ class Batches:
 
     def _seeded(self, purpose: int, number: int) -> torch.Generator:
         return self._generator.manual_seed(_mix(_mix(2 * self.seed + purpose) + number))
+
+
+def equal_slice(batch_size: int, part: int, parts: int) -> slice:
+    """The rows of part ``part`` of ``parts`` of a batch. ValueError if they cannot be equal."""
+    if batch_size % parts:
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared equally by {parts} processes: "
+            f"choose a batch_size that is a multiple of {parts}."
+        )
+    size = batch_size // parts
+    return slice(part * size, (part + 1) * size)
 
 
 def _mix(x: int) -> int:

@@ -6,21 +6,20 @@ Speed differs from machine to machine, so each promise is a comparison within on
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
-import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from genart_lessons import data, runtime
 from genart_lessons.models import baseline, vae
-from genart_lessons.training import bench_gan, bench_gpt, recipes
+from genart_lessons.training import bench_diffusion, bench_gan, bench_gpt, recipes
 from genart_lessons.training.loop import fit
 
 IMPORT_BAR = 0.3  # seconds
@@ -89,20 +88,23 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--baseline-seconds", type=float, default=60, help="of its example")
     parser.add_argument("--gan-seconds", type=float, default=60, help="training time of our GAN")
     parser.add_argument("--gpt-seconds", type=float, default=60, help="of our GPT and its example")
+    parser.add_argument(
+        "--diffusion-seconds", type=float, default=120, help="of our U-Net and each of diffusers'"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--seeds", type=int, help="repeat with so many seeds (VAE: 1, GAN: 3, GPT: 1)"
+        "--seeds", type=int, help="repeat with so many seeds (VAE: 1, GAN: 3, GPT: 1, diffusion: 3)"
     )
     parser.add_argument(
         "--only",
-        choices=("vae", "gan", "gpt", "all"),
+        choices=("vae", "gan", "gpt", "diffusion", "all"),
         default="all",
         help="vae: chapter 03 and the import, a minute and a half; gan: chapter 04, ten minutes; "
-        "gpt: chapter 06, three minutes",
+        "gpt: chapter 06, three minutes; diffusion: chapter 07, half an hour",
     )
     args = parser.parse_args(list(argv))
     seconds = args.seconds, args.baseline_seconds, args.gan_seconds, args.gpt_seconds
-    if min(seconds) <= 0 or args.seeds is not None and args.seeds < 1:
+    if min(*seconds, args.diffusion_seconds) <= 0 or args.seeds is not None and args.seeds < 1:
         parser.error("seconds and seeds must be above 0.")
     machine = runtime.describe()
     print(f"{machine['system']}, {machine['cores']} cores, torch {machine['torch']}")
@@ -114,6 +116,9 @@ def main(argv: Sequence[str]) -> int:
         met += [bench_gan.run(args.gan_seconds, _seeds(args.seed, args.seeds or 3))]
     if args.only in ("gpt", "all"):
         met += [bench_gpt.run(args.gpt_seconds, _seeds(args.seed, args.seeds or 1))]
+    if args.only in ("diffusion", "all"):
+        seeds = _seeds(args.seed, args.seeds or 3)
+        met += [bench_diffusion.run(args.diffusion_seconds, seeds)]
     return 0 if all(met) else 1
 
 
@@ -152,19 +157,7 @@ def table(result: dict) -> str:
     )
 
 
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """Both sides on the processor, with one thread; everything is put back afterwards."""
-    threads, named = torch.get_num_threads(), os.environ.get("GENART_DEVICE")
-    try:
-        torch.set_num_threads(1)
-        os.environ["GENART_DEVICE"] = "cpu"
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        os.environ.pop("GENART_DEVICE")
-        if named is not None:
-            os.environ["GENART_DEVICE"] = named
+_one_core = partial(bench_gan.processor, 1)
 
 
 def _warm_up(x: Tensor) -> None:

@@ -30,6 +30,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -201,18 +202,21 @@ def _side(side: dict) -> list[str]:
 
 
 @contextlib.contextmanager
-def _two_cores() -> Iterator[None]:
-    """Everything on the processor, with two threads or one; all is put back afterwards."""
-    threads, named = torch.get_num_threads(), os.environ.get("GENART_DEVICE")
+def processor(threads: int) -> Iterator[None]:
+    """Everything on the processor, with so many threads or a core for each; then all as before."""
+    before, named = torch.get_num_threads(), os.environ.get("GENART_DEVICE")
     try:
-        torch.set_num_threads(min(2, os.cpu_count() or 1))
+        torch.set_num_threads(min(threads, os.cpu_count() or 1))
         os.environ["GENART_DEVICE"] = "cpu"
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
         os.environ.pop("GENART_DEVICE")
         if named is not None:
             os.environ["GENART_DEVICE"] = named
+
+
+_two_cores = partial(processor, 2)
 
 
 def train_ours(x: Tensor, seconds: float, seed: int) -> tuple[gan_digits.DigitGAN, int, float]:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from genart_lessons import data, runtime
 from genart_lessons.models import vae
 from genart_lessons.training import (
+    recipes_diffusion,
     recipes_gan,
     recipes_harmony,
     recipes_sequences,
@@ -127,6 +128,20 @@ def measure_emoji(model: vae.VAE) -> dict[str, float]:
 
 
 RECIPES = {
+    "diffusion_icons": Recipe(
+        "chapter 07: a diffusion model of icons, told to fill or to outline, or neither",
+        "icons 32×32, training split",
+        recipes_diffusion.DIFFUSION_ICONS_STEPS,
+        recipes_diffusion.train_icons,
+        recipes_diffusion.measure_icons,
+    ),
+    "diffusion_emoji": Recipe(
+        "chapter 07: a diffusion model of colour emoji, told the group",
+        "emoji 32×32, training split",
+        recipes_diffusion.DIFFUSION_EMOJI_STEPS,
+        recipes_diffusion.train_emoji,
+        recipes_diffusion.measure_emoji,
+    ),
     "harmony": Recipe(
         "chapter 06: an encoder–decoder, alto, tenor and bass for a soprano",
         "Bach's chorales in eighths, training split",

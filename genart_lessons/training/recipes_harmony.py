@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genart_lessons import data, runtime
 from genart_lessons.models import harmony, voices
-from genart_lessons.training.batches import _mix
+from genart_lessons.training.batches import _mix, equal_slice
 from genart_lessons.training.checkpoint import data_print
 from genart_lessons.training.loop import fit
 from genart_lessons.training.muon import Muon
@@ -53,19 +53,13 @@ class ChoraleBatches:
 
     def at(self, step: int, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
         """The batch of a step; or part ``part`` of ``parts`` equal slices of it."""
-        if self.batch_size % parts:
-            raise ValueError(
-                f"a batch of {self.batch_size} cannot be shared equally by {parts} processes: "
-                f"choose a batch_size that is a multiple of {parts}."
-            )
+        mine = equal_slice(self.batch_size, part, parts)
         epoch, place = divmod(step, len(self.grids) // self.batch_size)
         rows = self._order(epoch)[place].tolist()
         chance = torch.rand(len(rows), 2, generator=self._seeded(1, step)).tolist()
         moved = [self._moved(row, *chosen) for row, chosen in zip(rows, chance, strict=True)]
         lengths = torch.tensor([len(said) for said in moved])
         full = nn.utils.rnn.pad_sequence(moved, True, float(harmony.HOLD))
-        size = self.batch_size // parts
-        mine = slice(part * size, (part + 1) * size)
         return {"said": full[mine], "lengths": lengths[mine]}
 
     def _moved(self, row: int, up: float, along: float) -> Tensor:
@@ -192,9 +186,10 @@ def harmonise_all(
     model: harmony.Harmoniser, chorales: data.Chorales, seed: int = 0, **rule
 ) -> tuple[list[Tensor], list[Tensor]]:
     """A harmonisation of every melody: the grids and their starts. ``rule``: temperature, top_p."""
-    generator = torch.Generator().manual_seed(seed)
-    made = [
-        model.harmonise(grid[:, 0], starts[:, 0], generator=generator, **rule)
+    melodies = [
+        (grid[:, 0], starts[:, 0])
         for grid, starts in zip(chorales.grids, chorales.starts, strict=True)
     ]
+    generator = torch.Generator().manual_seed(seed)
+    made = model.harmonise_all(melodies, generator=generator, **rule)
     return [grid for grid, _ in made], [starts for _, starts in made]

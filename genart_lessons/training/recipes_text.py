@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
@@ -34,21 +35,34 @@ def gpt(context: int = GPT_TUNES_CONTEXT, dropout: float = 0.1) -> transformer.G
     return transformer.GPT(V, context, dropout=dropout, design=transformer.MODERN)
 
 
-def train_gpt(steps: int, seed: int = 0) -> tuple[nn.Module, History]:
-    """The GPT of chapter 06, on the training tunes."""
+def on_tunes(
+    name: str,
+    new: Callable[[], nn.Module],
+    context: int,
+    batch: int,
+    steps: int,
+    seed: int,
+    settings: dict,
+) -> tuple[nn.Module, History]:
+    """A ``new`` model after ``steps`` on windows of the training tunes, with its history."""
     runtime.seed_everything(seed)
-    model = gpt()
-    stream = data.tunes("train").stream()
+    model = new()
     history = fit(
         model,
         sequences.loss,
-        Windows(stream, model.context, GPT_TUNES_BATCH, seed=seed),
+        Windows(data.tunes("train").stream(), context, batch, seed=seed),
         steps=steps,
-        checkpoint=runtime.cache_dir() / f"gpt_tunes-{steps}-{seed}.safetensors",
-        name="gpt_tunes",
-        **GPT_MUON,
+        checkpoint=runtime.cache_dir() / f"{name}-{steps}-{seed}.safetensors",
+        name=name,
+        **settings,
     )
     return model, history
+
+
+def train_gpt(steps: int, seed: int = 0) -> tuple[nn.Module, History]:
+    """The GPT of chapter 06, on the training tunes."""
+    sizes = GPT_TUNES_CONTEXT, GPT_TUNES_BATCH
+    return on_tunes("gpt_tunes", gpt, *sizes, steps, seed, GPT_MUON)
 
 
 def drawn(model: nn.Module, samples: int = SAMPLES, seed: int = 0) -> list[str]:

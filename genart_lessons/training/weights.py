@@ -33,8 +33,10 @@ class WeightsCard(dict):
     """The card as a dictionary that shows itself as a small table."""
 
     def _repr_html_(self) -> str:
+        left = 'style="text-align:left"'  # JupyterLab's own tables stand on the right
         rows = "".join(
-            f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(_plain(value))}</td></tr>"
+            f"<tr><th {left}>{html.escape(str(key))}</th>"
+            f"<td {left}>{html.escape(_plain(value))}</td></tr>"
             for key, value in self.items()
         )
         return f"<table>{rows}</table>"

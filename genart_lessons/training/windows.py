@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genart_lessons.training.batches import _mix
+from genart_lessons.training.batches import _mix, equal_slice
 from genart_lessons.training.checkpoint import data_print
 
 
@@ -53,13 +53,7 @@ class Windows:
 
         Raises ValueError when B cannot be cut into so many equal slices.
         """
-        if self.batch_size % parts:
-            raise ValueError(
-                f"a batch of {self.batch_size} cannot be shared equally by {parts} processes: "
-                f"choose a batch_size that is a multiple of {parts}."
-            )
-        size = self.batch_size // parts
-        starts = self._of_step(step)[part * size : (part + 1) * size]
+        starts = self._of_step(step)[equal_slice(self.batch_size, part, parts)]
         window = self.stream[starts[:, None] + torch.arange(self.context + 1)]  # (B, T + 1)
         return {"ids": window[:, :-1].contiguous(), "targets": window[:, 1:].contiguous()}
 
