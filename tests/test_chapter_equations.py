@@ -11,7 +11,10 @@ from genart_lessons.equations import every, find, of_chapter
 from genart_lessons.proof import judge
 
 TEXTS = sorted((Path(__file__).parent.parent / "chapters" / "text").glob("*.md"))
-DISPLAY = re.compile(r"^\$\$\s*(?P<latex>.*?)\s*\\tag\{(?P<id>[^}]+)\}\s*\$\$", re.S | re.M)
+# Not across a $$: a formula without a number may stand before one that has one.
+DISPLAY = re.compile(
+    r"^\$\$\s*(?P<latex>(?:(?!\$\$).)*?)\s*\\tag\{(?P<id>[^}]+)\}\s*\$\$", re.S | re.M
+)
 VERIFY = re.compile(r'verify\("([^"]+)"')
 EXERCISE = re.compile(
     r"\*\*Exercise (?P<id>\d+\.x\d+)\*\*(?P<body>.*?)(?=\n\*\*Exercise |\n\+\+\+|\Z)", re.S

@@ -859,6 +859,31 @@ def test_the_steps_fit_what_is_there(course):
     assert Path(nbval.command[-1]) == Path("chapters/00_start_here.ipynb")
 
 
+PATIENT = """\
+```{code-cell}
+import time
+try:
+    time.sleep(60 * late)
+except KeyboardInterrupt:
+    print("stopped, and nothing was learnt")
+```
+
+```{code-cell}
+1 + 1
+```
+"""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_cell_that_takes_too_long_fails_even_if_it_ends_in_peace(course, monkeypatch, late):
+    monkeypatch.setattr(testing, "CELL_SECONDS", 4)
+    text_of(course, PATIENT.replace("late", str(late)), "03_vae")
+    chapters.complete(course)
+    (step,) = [s for s in testing.steps(course) if s.name.startswith("03_vae")]
+    _, code, _ = testing._aside(step, course, course)
+    assert code == (1 if late else 0)
+
+
 def test_pytest_runs_on_several_cores_unless_it_is_told_what_to_run(course, monkeypatch):
     (course / "tests").mkdir()
     (course / "tests" / "test_x.py").write_text("")

@@ -140,6 +140,22 @@ def test_mixed_precision_learns_and_keeps_float32_weights():
     assert history.losses == pytest.approx(exact.losses, rel=0.05)
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_mixed_is_what_the_processor_is_quick_in(able, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able, raising=False)
+    monkeypatch.setenv("GENART_DEVICE", "cpu")
+    found, usual = (
+        worker.fit(precision=precision, model=worker.make_model(dropout=0.0))[0].losses
+        for precision in ("mixed", "bfloat16" if able else "float32")
+    )
+    assert found == usual
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")  # a torch that cannot be asked
+    assert loop._quick(torch.device("cpu")) == "float32"
+    for itself in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda itself=itself, **_: itself)
+        assert loop._quick(torch.device("cuda")) == ("bfloat16" if itself else "float32")
+
+
 @pytest.mark.parametrize("warmup", [0, 10])
 def test_cosine_is_torchs_own(warmup):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -204,7 +220,7 @@ def test_the_average_copies_buffers():
         ({"every": 0}, "above 0"),
         ({"schedule": "cosinus"}, "cosinus"),
         ({"ema": 1.5}, "0.999"),
-        ({"precision": "fp16"}, "bfloat16"),
+        ({"precision": "fp16"}, "or 'mixed'"),
     ],
 )
 def test_wrong_options(options, message):

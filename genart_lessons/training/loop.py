@@ -74,7 +74,8 @@ def fit(
             the number of steps that gives a factor. The first ``warmup`` steps rise to it linearly.
         ema: decay of the averaged copy of the weights, ``history.ema``; 0.999 is usual.
         clip_grad: the largest norm that the gradient may have.
-        precision: ``"float32"``, or ``"bfloat16"`` for mixed precision.
+        precision: ``"float32"``; ``"bfloat16"`` for mixed precision; or ``"mixed"``, which is the
+            second where the device multiplies such numbers itself, and the first elsewhere.
         checkpoint: a file; a run that was stopped goes on from it, to the same losses.
         every: steps from one checkpoint to the next. Default: about 20 seconds.
         live: ``live(model, history)`` draws a picture every few seconds, of ``history.ema`` where
@@ -87,7 +88,8 @@ def fit(
     check_turns(model, loss, optimizer, lr)
     accelerator, device = _accelerator()
     model.to(device).train()
-    turns = make_turns(model, loss, optimizer, lr, precision, accelerator, device)
+    kind = _quick(device) if precision == "mixed" else precision
+    turns = make_turns(model, loss, optimizer, lr, kind, accelerator, device)
     average = Average(model, ema) if ema else None
     history = History(ema=average.model if average else None)
     optimizers = {turn.part: turn.optimizer for turn in turns}
@@ -200,6 +202,19 @@ def _summary(run: Run, steps: int | None, seconds: float | None) -> str:
     return f"interrupted: the model keeps what it has learnt{again}"
 
 
+def _quick(device: torch.device) -> str:
+    """The precision that a device is quickest in, for ``precision="mixed"``.
+
+    A processor without instructions for bfloat16 does them one by one: a convolution that takes a
+    second then takes a minute.
+    """
+    if device.type == "cpu":
+        asked = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        return "bfloat16" if asked() else "float32"
+    itself = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if itself else "float32"
+
+
 def _check(steps, seconds, lr, schedule, ema, precision, every) -> None:
     if (steps is None) == (seconds is None):
         raise ValueError("give steps=… or seconds=…, one of the two.")
@@ -211,5 +226,5 @@ def _check(steps, seconds, lr, schedule, ema, precision, every) -> None:
         raise ValueError(f"schedule={schedule!r}: it is 'constant', 'cosine' or a function.")
     if ema is not None and not 0 < ema < 1:
         raise ValueError(f"ema={ema} is a decay: a number between 0 and 1, such as 0.999.")
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f"precision={precision!r}: it is 'float32' or 'bfloat16'.")
+    if precision not in ("float32", "bfloat16", "mixed"):
+        raise ValueError(f"precision={precision!r}: it is 'float32', 'bfloat16' or 'mixed'.")

@@ -32,7 +32,7 @@ from genart_lessons.training.weights import new_card, save_weights
 
 # What ``training.fit`` is given, besides steps or seconds.
 VAE_DIGITS: dict = dict(lr=5e-3, schedule="cosine")
-VAE_EMOJI: dict = dict(lr=1e-3, schedule="cosine", warmup=100, ema=0.999, precision="bfloat16")
+VAE_EMOJI: dict = dict(lr=1e-3, schedule="cosine", warmup=100, ema=0.999, precision="mixed")
 VAE_DIGITS_STEPS, VAE_EMOJI_STEPS = 5_000, 5_000
 
 

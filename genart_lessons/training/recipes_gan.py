@@ -17,9 +17,9 @@ from genart_lessons.training.run import History
 # No momentum in the players' steps, as it overshoots in games: Gidel et al. 2019, section 5.
 GAN_ADAM = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.99), fused=True)
 # What ``training.fit`` is given, besides steps or seconds, and R1's weight.
-GAN_ICONS: dict = dict(optimizer=GAN_ADAM, ema=0.999, precision="bfloat16")
+GAN_ICONS: dict = dict(optimizer=GAN_ADAM, ema=0.999, precision="mixed")
 GAN_GAMMA = 0.2
-VAE_ICONS: dict = dict(lr=1e-3, schedule="cosine", ema=0.999, precision="bfloat16")
+VAE_ICONS: dict = dict(lr=1e-3, schedule="cosine", ema=0.999, precision="mixed")
 GAN_ICONS_STEPS, GAN_STYLES_STEPS = 10_000, 8_000
 VAEGAN_ICONS_STEPS, VAE_ICONS_STEPS = 5_000, 5_000
 LIKENESS, SPREAD = 0.3, 0.2  # of the features, in the VAE-GAN: see ``IconVAEGAN.losses``
