@@ -36,12 +36,7 @@ POINTWISE = [e for e in ALL if e not in SAMPLED]
 by_id = {"ids": lambda e: e.id if hasattr(e, "id") else None}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def values(equation, count: int | None = None) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
+from points import reference, tensors
 from scipy import special
 from torch import nn
 from torch.nn import functional as F
@@ -14,24 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genart_lessons.equations import find, of_chapter
 from genart_lessons.proof import judge
-from genart_lessons.proof.evidence import drawn
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def tensors(id: str, count: int = 50) -> dict[str, torch.Tensor]:
-    evidence = find(id).evidence
-    return drawn(evidence.draw, count, evidence.example)
-
-
-def reference(id: str, count: int = 50) -> np.ndarray:
-    return find(id).reference(**tensors(id, count)).numpy()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def approx(want, rel=1e-9):

@@ -28,12 +28,7 @@ from genart_lessons.proof.evidence import drawn, symbol_values
 WORDS = list(itertools.product((0, 1), repeat=3))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def asked(id, count=60):

@@ -8,13 +8,13 @@ import pytest
 import sympy
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from points import arrays, reference, tensors
 from scipy import integrate, optimize, stats
 from torch.nn import functional as F
 
 from genart_lessons.equations import find, noised, of_chapter
 from genart_lessons.proof import Draws, judge
 from genart_lessons.proof.evaluate import evaluate
-from genart_lessons.proof.evidence import drawn
 from genart_lessons.proof.exact import _vanishes
 from genart_lessons.proof.latex import parse
 from genart_lessons.proof.spelling import LatexError
@@ -22,25 +22,7 @@ from genart_lessons.proof.spelling import LatexError
 T = 50
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def tensors(id: str, count: int = 50) -> dict[str, torch.Tensor]:
-    evidence = find(id).evidence
-    return drawn(evidence.draw, count, evidence.example)
-
-
-def arrays(id: str, count: int = 50) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in tensors(id, count).items()}
-
-
-def reference(id: str, count: int = 50) -> np.ndarray:
-    return find(id).reference(**tensors(id, count)).numpy()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def ask(id: str, **given) -> np.ndarray:

@@ -6,34 +6,20 @@ import math
 import numpy as np
 import pytest
 import torch
+from points import reference, tensors
 from scipy import integrate, linalg, optimize, special, stats
 from scipy.spatial.distance import jensenshannon
 from torch.nn import functional as F
 
 from genart_lessons.equations import find
 from genart_lessons.proof import judge
-from genart_lessons.proof.evidence import drawn, symbol_values
+from genart_lessons.proof.evidence import symbol_values
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def tensors(id: str, count: int = 50) -> dict[str, torch.Tensor]:
-    evidence = find(id).evidence
-    return drawn(evidence.draw, count, evidence.example)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def values(id: str, count: int = 50) -> dict[str, np.ndarray]:
     return {k: v.numpy() for k, v in symbol_values(find(id), tensors(id, count)).items()}
-
-
-def reference(id: str, count: int = 50) -> np.ndarray:
-    return find(id).reference(**tensors(id, count)).numpy()
 
 
 def approx(want, rel=1e-9):

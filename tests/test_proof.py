@@ -41,14 +41,7 @@ from genart_lessons.proof.draws import bits, counted, points, simplex, uniform, 
 from genart_lessons.proof.guard import NoAnswer, run_limited
 from genart_lessons.proof.words import apart, describe_difference, number
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """These tensors are small; threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def kl(mu, log_var):
