@@ -14,6 +14,7 @@ ORDER = (
     "runtime",
     "data",
     "proof",
+    "derivation",
     "equations",
     "models",
     "training",

@@ -207,6 +207,18 @@ def test_wrong_curves_get_a_sentence(arguments, says):
         show.curves(**arguments, title="t", xlabel="x", ylabel="y")
 
 
+def test_curves_may_each_have_their_own_places():
+    places = {"a": [0.1, 0.5, 0.9], "b": [2.0, 3.0]}
+    lines = {"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0]}
+    (ax,) = show.curves(lines, x=places, title="t", xlabel="x", ylabel="y").axes
+    assert [list(line.get_xdata()) for line in ax.lines] == list(places.values())
+    assert len({line.get_marker() for line in ax.lines}) == 2  # the points, too, can be told apart
+    with pytest.raises(ValueError, match="no places for the line 'b'"):
+        show.curves(lines, x={"a": places["a"]}, title="t", xlabel="x", ylabel="y")
+    with pytest.raises(ValueError, match="'b' has 2 values, but x has 3"):
+        show.curves(lines, x=places | {"b": [1.0, 2.0, 3.0]}, title="t", xlabel="x", ylabel="y")
+
+
 def test_a_table_writes_every_number_legibly():
     m = np.array([[0.0, 0.2], [0.7, 0.1]])
     (ax,) = show.heat(m, title="t", rows=["a", "b"], columns=["c", "d"]).axes

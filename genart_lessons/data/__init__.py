@@ -15,9 +15,11 @@ from genart_lessons.data.from_music21 import tunes
 from genart_lessons.data.from_music21_bach import chorales
 from genart_lessons.data.from_openmoji import emoji
 from genart_lessons.data.from_qtawesome import icons
+from genart_lessons.data.from_skimage import Photos, patches, photo, photos
 from genart_lessons.data.from_sklearn import digits
 from genart_lessons.data.music import CHARACTERS, Chorales, Tunes, decode, encode
 from genart_lessons.data.pictures import Digits, Emoji, Icons, Pictures
+from genart_lessons.data.quilts import quilt
 from genart_lessons.data.scores import (
     AbcCheck,
     Note,
@@ -30,10 +32,11 @@ from genart_lessons.data.scores import (
     score_of_grid,
     spans,
 )  # fmt: skip
+from genart_lessons.data.uploads import NotAPicture, own_picture
 
 __all__ = [
     "AbcCheck", "CHARACTERS", "Card", "Check", "Chorales", "DataMissing", "Digits", "Emoji",
-    "Icons", "Note", "NotMusic", "Pictures", "Score", "Tunes", "card", "check", "check_abc",
-    "chorales", "decode", "digits", "emoji", "encode", "icons", "midi", "midi_texts", "names",
-    "score", "score_of_grid", "spans", "tunes",
+    "Icons", "NotAPicture", "Note", "NotMusic", "Photos", "Pictures", "Score", "Tunes", "card", "check",
+    "check_abc", "chorales", "decode", "digits", "emoji", "encode", "icons", "midi", "midi_texts",
+    "names", "own_picture", "patches", "photo", "photos", "quilt", "score", "score_of_grid", "spans", "tunes",
 ]  # fmt: skip

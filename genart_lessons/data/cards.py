@@ -17,6 +17,7 @@ from genart_lessons.data import (
     from_music21_bach,
     from_openmoji,
     from_qtawesome,
+    from_skimage,
     from_sklearn,
 )  # fmt: skip
 from genart_lessons.data.files import sha256
@@ -27,8 +28,10 @@ from genart_lessons.data.pictures import SPLITS
 class DataSet:
     """How to load a data set in all its splits, and its files and bytes for the hashes.
 
-    ``hashes`` instead of a hash a file, where there are hundreds. ``drawn``: Pillow has a part in
-    it. ``examples`` (the first axis of ``raw`` counts them), or texts and scores of any length.
+    ``package`` may name several, with commas. ``hashes`` instead of a hash a file, where there are
+    hundreds. ``drawn``: Pillow has a part in it, and ``library`` is what Pillow calls the one that
+    it does it with. ``examples`` (the first axis of ``raw`` counts them), or texts, scores and
+    photos of any size.
     """
 
     load: Callable
@@ -38,6 +41,7 @@ class DataSet:
     fingerprint: Callable[[torch.Tensor, dict], str]
     hashes: Callable[[], dict[str, str]] | None = None
     drawn: bool = True
+    library: str = "freetype2"
     examples: bool = True
 
 
@@ -77,6 +81,10 @@ DATA_SETS = {
     "chorales": DataSet(
         from_music21_bach.chorales, from_music21_bach.raw, from_music21_bach.files, "music21",
         _with_families, hashes=_bach, drawn=False, examples=False,
+    ),
+    "photos": DataSet(
+        from_skimage.photos, from_skimage.raw, from_skimage.sources, "scikit-image, scikit-learn",
+        from_skimage.fingerprint, library="libjpeg_turbo", examples=False,
     ),
 }  # fmt: skip
 
@@ -207,9 +215,11 @@ def measure(name: str) -> dict:
     """What of a card can be measured: count, shape, hashes, versions."""
     data_set = DATA_SETS[name]
     pixels, known = data_set.raw()
-    made_with = {data_set.package: importlib.metadata.version(data_set.package)}
+    packages = data_set.package.split(", ")
+    made_with = {package: importlib.metadata.version(package) for package in packages}
     if data_set.drawn:
-        made_with |= {"pillow": pillow, "freetype": features.version("freetype2") or "?"}
+        drawn_with = data_set.library.removesuffix("2")
+        made_with |= {"pillow": pillow, drawn_with: features.version(data_set.library) or "?"}
     hashes = data_set.hashes or (lambda: {path.name: sha256(path) for path in data_set.sources()})
     return {
         "count": {split: len(data_set.load(split)) for split in SPLITS},

@@ -6,12 +6,25 @@ chapters and tests use.
 
 from typing import Any
 
-from genart_lessons.equations import attention, autoregressive, diffusion, gan, start_here, vae
+from genart_lessons.equations import (
+    attention,
+    autoencoder,
+    autoregressive,
+    diffusion,
+    divergences,
+    gan,
+    maps,
+    start_here,
+    style,
+    vae,
+)
 from genart_lessons.equations.look import Progress, progress, show_equation
 from genart_lessons.proof import Equation, Verdict, judge
 from genart_lessons.proof import progress as kept
 
-_MODULES = (start_here, vae, gan, autoregressive, attention, diffusion)
+_MODULES = (
+    start_here, maps, divergences, autoencoder, vae, gan, autoregressive, attention, diffusion, style,
+)  # fmt: skip
 _BY_ID: dict[str, Equation] = {e.id: e for module in _MODULES for e in module.EQUATIONS}
 
 __all__ = [

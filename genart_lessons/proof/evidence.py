@@ -12,7 +12,8 @@ from genart_lessons.proof.candidate import Candidate, CandidateError, NotTried
 from genart_lessons.proof.draws import Draw
 from genart_lessons.proof.equation import Equation
 from genart_lessons.proof.guard import own_noise
-from genart_lessons.proof.spelling import LatexError
+from genart_lessons.proof.latex import after_last_at_most
+from genart_lessons.proof.spelling import DIVERGENCES, LatexError, tokens
 from genart_lessons.proof.verdict import Verdict
 from genart_lessons.proof.words import NEARLY, apart, at_point, describe_difference, listed
 
@@ -145,7 +146,7 @@ class Bound:
     """Never above ``of``, and equal to it at the points of ``tight``: a bound of -∞ is no use.
 
     And it is the very bound that the equation states: ``of`` itself, or min(``of``, anything), is
-    below ``of`` and touches it too.
+    below ``of`` and touches it too. With ``above`` it is an upper bound: never below ``of``.
     """
 
     draw: Draw
@@ -158,6 +159,7 @@ class Bound:
     tolerance: float = 1e-9
     where: str = "random worlds"
     kind: str = "bound"
+    above: bool = False
 
     def examine(self, equation: Equation, given: Any) -> Verdict:
         arguments = drawn(self.draw, self.count, self.example)
@@ -168,10 +170,11 @@ class Bound:
         if complaint:
             return misshapen(trial, complaint, self.kind)
         tolerance = max(self.tolerance, SINGLE if trial.single else 0)
-        above = relative_error(trial.got.maximum(ceiling), ceiling)
-        if bool((above > tolerance).any()):
-            how = f"it lies above {self.of_words}"
-            return wrong(trial, ceiling, above, tolerance, self.kind, how)
+        furthest, beyond = (torch.minimum, "below") if self.above else (torch.maximum, "above")
+        over = relative_error(furthest(trial.got, ceiling), ceiling)
+        if bool((over > tolerance).any()):
+            how = f"it lies {beyond} {self.of_words}"
+            return wrong(trial, ceiling, over, tolerance, self.kind, how)
         gap = relative_error(at_tight.got, top)
         if bool((gap > tolerance).any()):
             how = f"it is not equal to {self.of_words} where {self.tight_words}"
@@ -179,10 +182,11 @@ class Bound:
         stated = equation.reference(**arguments)
         error = relative_error(trial.got, stated)
         if bool((error > tolerance).any()):
-            how = f"it is below {self.of_words} and touches it, but it is another bound than this"
+            side = "above" if self.above else "below"
+            how = f"it is {side} {self.of_words} and touches it, but it is another bound than this"
             return wrong(trial, stated, error, tolerance, self.kind, how, "this bound")
         sentence = (
-            f"never above {self.of_words} in {self.count} {self.where}, and equal to it where "
+            f"never {beyond} {self.of_words} in {self.count} {self.where}, and equal to it where "
             f"{self.tight_words}."
         )
         return accept(trial, sentence, self.kind, float(error.max()))
@@ -210,13 +214,23 @@ def formula_of(equation: Equation, given: Any) -> Candidate | None:
     if not isinstance(given, (str, sympy.Basic)) or not isinstance(evidence, (Numeric, Bound)):
         return None
     points = symbol_values(equation, drawn(evidence.draw, 2, evidence.example))
-    return Candidate(given, points, equation.free_index)
+    return Candidate(_right_hand_side(equation, given), points, equation.free_index)
+
+
+def _right_hand_side(equation: Equation, given: Any) -> Any:
+    r"""Of a formula such as ``a \le b`` the side b, where b is what the equation asks for.
+
+    Elsewhere a formula that ends in ``\le b`` states a, which some b is above.
+    """
+    upper = isinstance(given, str) and equation.relation == r"\le"
+    return after_last_at_most(given) if upper else given
 
 
 def try_out(
     equation: Equation, given: Any, arguments: dict[str, Tensor], keep_graph: bool = False
 ) -> Trial:
-    candidate = Candidate(given, symbol_values(equation, arguments), equation.free_index)
+    asked = _right_hand_side(equation, given)
+    candidate = Candidate(asked, symbol_values(equation, arguments), equation.free_index)
     with own_noise(SEED + 1):  # not SEED: its noise must differ from the noise that it is given
         got = candidate.values(arguments)
     single = got.dtype == torch.float32
@@ -268,7 +282,15 @@ def _repeats_left_hand_side(trial: Trial) -> bool:
         left = Candidate(trial.equation.lhs, candidate.symbols, candidate.free_index).expr
     except LatexError:
         return False  # most of them are names, such as D_KL, that no formula may mention
-    return candidate.expr is not None and candidate.expr == left
+    same = candidate.expr is not None and candidate.expr == left
+    return same and not _spells_out(candidate.given, trial.equation.lhs)
+
+
+def _spells_out(given: Any, lhs: str) -> bool:
+    """Is the left-hand side a divergence by name, and the candidate what the name stands for?"""
+    names = {token.text for token in tokens(lhs)} & DIVERGENCES
+    told = {token.text for token in tokens(given)} if isinstance(given, str) else set()
+    return bool(names) and not names & told
 
 
 def wrong(

@@ -145,6 +145,7 @@ def _vanishes(e: sympy.Expr, given: dict[sympy.Expr, sympy.Expr]) -> bool:
     A fixed recipe and not ``simplify``, which tries what it has time for.
     """
     e = _roots_apart(e.subs(given)) if any(map(_is_root, e.atoms(sympy.Pow))) else e
+    e = e.replace(sympy.Abs, _bars_apart)
     e = _by_half_angles(e) if e.has(sympy.sin, sympy.cos) else e
     e = sympy.expand_power_exp(e.replace(sympy.exp, lambda a: sympy.exp(sympy.expand(a))))
     steps: dict[sympy.Expr, sympy.Rational] = {}  # a → 1/2, where exp(a) and exp(−3a/2) occur
@@ -167,6 +168,12 @@ def _is_root(e: sympy.Basic) -> bool:
 def _roots_apart(e: sympy.Expr) -> sympy.Expr:
     """√(a²b/c) as a√b/√c, for letters that are known to be positive: so like roots look alike."""
     return e.replace(_is_root, lambda n: sympy.expand_power_base(sympy.factor(n.base) ** n.exp))
+
+
+def _bars_apart(inside: sympy.Expr) -> sympy.Expr:
+    """|ab/c²| as |a||b|/|c|²."""
+    parts = (part.as_base_exp() for part in sympy.Mul.make_args(sympy.factor(inside)))
+    return sympy.Mul(*(abs(b) ** n if n.is_Integer else abs(b**n) for b, n in parts))
 
 
 def _vanishes_by_squaring_roots(e: sympy.Expr) -> bool:

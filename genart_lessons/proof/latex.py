@@ -1,10 +1,11 @@
 r"""Read a formula in LaTeX and give a SymPy expression. Nothing is ever evaluated as Python.
 
 The grammar is what the course writes: arithmetic, ``\frac``, powers, ``\log`` and its kin, sums
-over an index, norms, dot products of rows ``q_t\cdot k_j``, brackets ``[j\le t]`` that are 1 or 0,
-and three words of probability on a finite world: a table such as ``p(x,z)``,
-an expectation ``\mathbb{E}_{q(z\mid x)}[...]`` or ``\mathbb{E}_{x\sim p}[...]``, and a divergence,
-``D_{KL}(q(z\mid x)\Vert p(z))`` or ``JSD``. A table that names z runs over it, any other over x.
+over an index, norms, determinants ``\det J`` that are known, dot products of rows
+``q_t\cdot k_j``, brackets ``[j\le t]`` that are 1 or 0, and three words of probability on a
+finite world: a table such as ``p(x,z)``, an expectation ``\mathbb{E}_{q(z\mid x)}[...]`` or
+``\mathbb{E}_{x\sim p}[...]``, and a divergence, ``D_{KL}(q(z\mid x)\Vert p(z))`` or ``JSD``.
+A table that names z runs over it, any other over x.
 What could be meant in two ways is refused with a question, so that no verdict rests on a guess.
 """
 
@@ -76,6 +77,15 @@ def other_way_round(source: str) -> str:
         return ""
     left, right = source[: found[last].place], source[found[last].place :]
     return f"{right.lstrip('=:& ')} = {left}".replace("$", "")
+
+
+def after_last_at_most(source: str) -> str:
+    r"""What follows the last ``\le`` of a formula; the whole of it, where there is none."""
+    found = tokens(source)
+    last = max((i for i, text in _top_level([t.text for t in found]) if text == r"\le"), default=-1)
+    if last < 0:
+        return source
+    return source[found[last + 1].place :] if last + 1 < len(found) else ""
 
 
 def _top_level(found: list[str]):
@@ -248,6 +258,8 @@ class _Parser:
             return self._root()
         if text in _CALLS:
             return self.function()
+        if text == r"\det":
+            return self._determinant()
         if text in _STANDARD and text[1:] not in self.names and self.peek(1) == "(":
             self.tokens[self.at] = Token(_STANDARD[text], place)
             return self.function()
@@ -280,6 +292,15 @@ class _Parser:
         if self.peek() == "[":
             degree = self.bracketed()
         return self._power(self.argument(), 1 / degree, place)
+
+    def _determinant(self) -> sympy.Expr:
+        r"""``\det J``, ``\det(J)`` and ``\det J_k``: the number, or numbers, called det_J."""
+        self.take()
+        start, opening = self.place(), self.take() if self.peek() in _CLOSE else ""
+        name, index = self._named()
+        if opening:
+            self.expect(_CLOSE[opening], start)
+        return self._known(f"det_{name}", index, start)
 
     def function(self) -> sympy.Expr:
         place, name = self.place(), self.take()

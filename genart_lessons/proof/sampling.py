@@ -27,6 +27,34 @@ TOO_FAR = 4.5  # standard errors: a right candidate is refused about 7 times in 
 TOO_FAR_ANYWHERE = 6.5  # the same where there are ten thousand places to look
 TOO_RARE = 1e-5  # the same, for the Kolmogorov-Smirnov test's p-value
 Case = dict[str, Any]  # a parameter's value: a number, a list of them, or a tensor as it is
+Fresh = Callable[..., Tensor | tuple[Tensor, ...]]  # (count, generator, **case) → (count, …) each
+
+
+def gaussian(count: int, generator: torch.Generator, **case: Any) -> Tensor:
+    """Standard normal noise, whatever the case: (count,)."""
+    return torch.randn(count, generator=generator, dtype=torch.float64)
+
+
+def flat(count: int, generator: torch.Generator, **case: Any) -> Tensor:
+    """Noise that is uniform on [0, 1), whatever the case: (count,)."""
+    return torch.rand(count, generator=generator, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The arguments that chance decides: their names, and how they are drawn."""
+
+    names: tuple[str, ...]
+    fresh: Fresh
+
+    @classmethod
+    def of(cls, names: str | tuple[str, ...], fresh: Fresh) -> "_Noise":
+        return cls((names,) if isinstance(names, str) else names, fresh)
+
+    def drawn(self, count: int, generator: torch.Generator, case: Case) -> dict[str, Tensor]:
+        made = self.fresh(count, generator, **case)
+        made = made if isinstance(made, tuple) else (made,)
+        return dict(zip(self.names, made, strict=True))
 
 
 @dataclass(frozen=True)
@@ -34,20 +62,21 @@ class Draws:
     """The candidate turns noise into draws, which must follow ``law(**case)`` in every case.
 
     ``law`` returns a frozen scipy distribution, or a number where nothing is left to chance.
-    ``noise`` is the argument that gets standard normal draws. ``differentiable`` names the
-    arguments that a gradient must reach, and rightly.
+    ``noise`` is the argument, or the arguments, that ``fresh`` draws: standard normal unless said
+    otherwise. ``differentiable`` names the arguments that a gradient must reach, and rightly.
     """
 
     cases: tuple[Case, ...]
     law: Callable[..., Any]
-    noise: str = "eps"
+    noise: str | tuple[str, ...] = "eps"
+    fresh: Fresh = gaussian
     differentiable: tuple[str, ...] = ()
     count: int = 20_000
     kind: str = "sampling"
 
     def examine(self, equation: Equation, given: Any) -> Verdict:
         trials = [self._try(equation, given, case) for case in self.cases]
-        complaint = shape_complaint(trials[0].got, trials[0].arguments[self.noise])
+        complaint = shape_complaint(trials[0].got, torch.empty(self.count))
         if complaint:
             return refuse(equation, complaint, self.kind)
         for case, trial in zip(self.cases, trials, strict=True):
@@ -59,8 +88,9 @@ class Draws:
             if fault:
                 return _wrong(trial, case, fault, _same_law(trials))
         fault = _company_fault(
-            trials, self.noise, lambda draws, k: _law_fault(draws, self.law(**self.cases[k]))
-        )
+            trials, self.cases, _Noise.of(self.noise, self.fresh),
+            lambda draws, k: _law_fault(draws, self.law(**self.cases[k])),
+        )  # fmt: skip
         if fault:
             return refuse(equation, f"{fault}.", self.kind)
         sentence = (
@@ -73,7 +103,7 @@ class Draws:
         return Verdict(equation.id, True, equation.title, f"{sentence}.", self.kind)
 
     def _try(self, equation: Equation, given: Any, case: dict[str, Any]) -> Trial:
-        arguments = _arguments(case, self.noise, self.count)
+        arguments = _arguments(case, _Noise.of(self.noise, self.fresh), self.count)
         for name in self.differentiable:
             arguments[name].requires_grad_()
         return try_out(equation, given, arguments, keep_graph=True)
@@ -139,8 +169,8 @@ def _same_draws(trials: list[Trial], as_one_law: Callable[[Tensor, Tensor], bool
 
 
 def _company_fault(
-    trials: list[Trial], noise: str, law_fault: Callable[[np.ndarray, int], str] | None = None,
-    fresh_noise: Callable[..., Tensor] = torch.randn, discrete: bool = False,
+    trials: list[Trial], cases: tuple[Case, ...], noise: _Noise,
+    law_fault: Callable[[np.ndarray, int], str] | None = None, discrete: bool = False,
 ) -> str:  # fmt: skip
     """Each answer comes from its own parameters and its own noise, and from nobody else's.
 
@@ -148,8 +178,9 @@ def _company_fault(
     ignores ``noise`` and draws its own is no sinner: then every case must keep its law in the
     mixture (``law_fault`` of its draws is ""), and neighbours have nothing to do with each other.
     """
-    by_chance = (trial for trial in trials if float(trial.got.detach().std()) > 1e-9)
-    first = next(by_chance, trials[0])  # where nothing is left to chance, all answers are alike
+    by_chance = (k for k, trial in enumerate(trials) if float(trial.got.detach().std()) > 1e-9)
+    one = next(by_chance, 0)  # where nothing is left to chance, all answers are alike
+    first = trials[one]
     count = len(first.got)
     generator = torch.Generator().manual_seed(SEED + 2)
     place = torch.randperm(count, generator=generator)
@@ -165,13 +196,14 @@ def _company_fault(
     expected = shuffled([t.got for t in trials])
     if got.shape == expected.shape and bool((relative_error(got, expected) < 1e-6).all()):
         return ""
-    draws, alone = first.got.detach(), f"an answer must depend on its own {noise} and parameters"
-    fresh = fresh_noise(count, generator=generator, dtype=torch.float64)
-    if bool((ask({**first.arguments, noise: fresh}) != draws).any()):
+    draws, names = first.got.detach(), ", ".join(noise.names)
+    alone = f"an answer must depend on its own {names} and parameters"
+    fresh = noise.drawn(count, generator, cases[one])
+    if bool((ask({**first.arguments, **fresh}) != draws).any()):
         return f"{alone} alone"
-    cases = range(len(trials))
-    if law_fault and any(law_fault(got[case == k].numpy(), k) for k in cases):
+    if law_fault and any(law_fault(got[case == k].numpy(), k) for k in range(len(trials))):
         return f"{alone} alone"
+    draws = draws[:, 0] if draws.ndim > 1 else draws
     neighbours = float(np.corrcoef(draws[1:], draws[:-1])[0, 1]) * count**0.5
     repeated = _repeats(draws) if discrete else len(draws.unique()) < 0.9 * count
     if abs(neighbours) > TOO_FAR or repeated:
@@ -222,6 +254,65 @@ def _sure_fault(draws: np.ndarray, value: float) -> str:
 
 
 @dataclass(frozen=True)
+class View:
+    """One number that is seen of a pair, and its law: ``look`` makes (count,) of (count, 2)."""
+
+    words: str
+    look: Callable[[Any], Any]
+    law: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The candidate turns noise into points of the plane, (count, 2): judged from many sides.
+
+    Each view must follow its law in every case. If all shadows of a cloud of points, in every
+    direction, are right, then so is the cloud (Cramér and Wold 1936).
+    """
+
+    cases: tuple[Case, ...]
+    views: tuple[View, ...]
+    noise: str | tuple[str, ...] = "eps"
+    fresh: Fresh = gaussian
+    count: int = 20_000
+    kind: str = "sampling"
+
+    def examine(self, equation: Equation, given: Any) -> Verdict:
+        noise = _Noise.of(self.noise, self.fresh)
+        trials = [
+            try_out(equation, given, _arguments(case, noise, self.count)) for case in self.cases
+        ]
+        complaint = shape_complaint(trials[0].got, torch.empty(self.count, 2))
+        if complaint:
+            return refuse(equation, complaint, self.kind)
+        for case, trial in zip(self.cases, trials, strict=True):
+            fault = self._fault(trial.got.numpy(), case)
+            if fault:
+                return _wrong(trial, case, fault, _same_draws(trials, self._alike))
+        fault = _company_fault(
+            trials, self.cases, noise, lambda draws, k: self._fault(draws, self.cases[k])
+        )
+        if fault:
+            return refuse(equation, f"{fault}.", self.kind)
+        sentence = (
+            f"{self.count:,} pairs, seen from {len(self.views)} sides: every view follows its law "
+            "(mean and spread by their standard errors, shape by Kolmogorov-Smirnov)."
+        )
+        return Verdict(equation.id, True, equation.title, sentence, self.kind)
+
+    def _fault(self, pairs: np.ndarray, case: Case) -> str:
+        for view in self.views:
+            fault = _law_fault(view.look(pairs), view.law(**case))
+            if fault:
+                return f"{view.words}: {fault}"
+        return ""
+
+    def _alike(self, a: Tensor, b: Tensor) -> bool:
+        looks = ((view.look(a.numpy()), view.look(b.numpy())) for view in self.views)
+        return all(stats.ks_2samp(*pair).pvalue > 0.01 for pair in looks)
+
+
+@dataclass(frozen=True)
 class Picks:
     """The candidate turns noise into symbols 0, 1, …, which must come as often as ``law`` says.
 
@@ -236,11 +327,11 @@ class Picks:
     kind: str = "sampling"
 
     def examine(self, equation: Equation, given: Any) -> Verdict:
+        noise = _Noise.of(self.noise, flat)
         trials = [
-            try_out(equation, given, _arguments(case, self.noise, self.count, torch.rand))
-            for case in self.cases
+            try_out(equation, given, _arguments(case, noise, self.count)) for case in self.cases
         ]
-        complaint = shape_complaint(trials[0].got, trials[0].arguments[self.noise])
+        complaint = shape_complaint(trials[0].got, torch.empty(self.count))
         if complaint:
             return refuse(equation, complaint, self.kind)
         laws = [self._law(case) for case in self.cases]
@@ -249,7 +340,7 @@ class Picks:
             if fault:
                 return _wrong(trial, case, fault, _same_draws(trials, _same_frequencies))
         fault = _company_fault(
-            trials, self.noise, lambda draws, k: _frequency_fault(draws, laws[k]), torch.rand, True
+            trials, self.cases, noise, lambda draws, k: _frequency_fault(draws, laws[k]), True
         )
         if fault:
             return refuse(equation, f"{fault}.", self.kind)
@@ -301,22 +392,23 @@ class Estimate:
     """The candidate turns noise into independent estimates, whose mean must be ``truth(**case)``.
 
     ``needs`` is the largest standard error at which the answer still means something; noisier
-    estimates are "not decided" rather than right.
+    estimates are "not decided" rather than right. ``noise`` is what ``fresh`` draws, (count, …).
     """
 
     cases: tuple[Case, ...]
     truth: Callable[..., float]
     needs: float
-    noise: str = "eps"
+    noise: str | tuple[str, ...] = "eps"
+    fresh: Fresh = gaussian
     count: int = 200_000
     kind: str = "sampling"
 
     def examine(self, equation: Equation, given: Any) -> Verdict:
+        noise = _Noise.of(self.noise, self.fresh)
         trials = [
-            try_out(equation, given, _arguments(case, self.noise, self.count))
-            for case in self.cases
+            try_out(equation, given, _arguments(case, noise, self.count)) for case in self.cases
         ]
-        complaint = shape_complaint(trials[0].got, trials[0].arguments[self.noise])
+        complaint = shape_complaint(trials[0].got, torch.empty(self.count))
         if complaint:
             return refuse(equation, complaint, self.kind)
         mistake = known_mistake(*trials)
@@ -326,7 +418,7 @@ class Estimate:
                 return _wrong(trial, case, fault, mistake)
         if mistake:
             return Verdict(equation.id, False, equation.title, f"{mistake}.", self.kind, mistake)
-        fault = _company_fault(trials, self.noise)
+        fault = _company_fault(trials, self.cases, noise)
         if max(float(trial.got.std()) for trial in trials) < 1e-9:
             fault = "it gives the same number whatever the noise is, so nothing is estimated"
         if fault:
@@ -364,9 +456,9 @@ class Estimate:
 
 def _wrong(trial: Trial, case: Case, fault: str, mistake: str | None) -> Verdict:
     at, equation = _words(case), trial.equation
-    sentence = f"{fault} ({listed(at)})."
+    sentence = f"{fault} ({listed(at)})." if at else f"{fault}."
     if mistake:
-        sentence = f"{mistake}. At {listed(at)}: {fault}."
+        sentence = f"{mistake}. {f'At {listed(at)}' if at else 'Here'}: {fault}."
     kind = equation.evidence.kind
     return Verdict(equation.id, False, equation.title, sentence, kind, mistake, at)
 
@@ -375,9 +467,7 @@ def _words(case: Case) -> dict[str, str]:
     return {name: number(torch.as_tensor(value)) for name, value in case.items()}
 
 
-def _arguments(
-    case: Case, noise: str, count: int, fresh_noise: Callable[..., Tensor] = torch.randn
-) -> dict[str, Tensor]:
+def _arguments(case: Case, noise: _Noise, count: int) -> dict[str, Tensor]:
     """The case's parameters, (count,) or (count, d), and its noise."""
     generator = torch.Generator().manual_seed(SEED)
     arguments = {}
@@ -385,5 +475,4 @@ def _arguments(
         given = isinstance(value, Tensor)  # such as a step, which is a whole number
         one = value if given else torch.as_tensor(value, dtype=torch.float64)
         arguments[name] = one.expand(count, *one.shape).clone()
-    arguments[noise] = fresh_noise(count, generator=generator, dtype=torch.float64)
-    return arguments
+    return {**arguments, **noise.drawn(count, generator, case)}

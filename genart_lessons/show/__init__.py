@@ -13,6 +13,7 @@ from genart_lessons.show.attention import attention, attention_heads
 from genart_lessons.show.diffusion import clouds, stream
 from genart_lessons.show.fields import field, game_on_a_line, samples
 from genart_lessons.show.look import INK, MUTED, PALETTE, PAPER, Picture, style
+from genart_lessons.show.maps import hues, mesh, noise_print, pushed, travel
 from genart_lessons.show.music import Player, draw_roll, pitch_name, player, roll, rolls
 from genart_lessons.show.pictures import as_pictures, film, gallery, pairs, rows, walk
 from genart_lessons.show.plots import bars, curves, density, heat, scatter
@@ -24,9 +25,10 @@ __all__ = [
     "INK", "MUTED", "PALETTE", "PAPER", "NoProvenance", "Picture", "Player", "Provenance",
     "as_pictures", "attention", "attention_heads", "bars", "clouds", "curves", "density",
     "draw_roll", "field", "film", "gallery",
-    "game_on_a_line", "heat", "pairs", "pitch_name", "player", "provenance", "roll", "rolls",
+    "game_on_a_line", "heat", "hues", "mesh", "noise_print", "pairs", "pitch_name", "player",
+    "provenance", "pushed", "roll", "rolls",
     "rows", "samples", "save_sheet", "save_tune", "scatter", "source", "stream", "style",
-    "tune_provenance", "walk",
+    "travel", "tune_provenance", "walk",
 ]  # fmt: skip
 
 style()

@@ -51,7 +51,8 @@ def plot(title, alt, width=700, height=360, caption=None, **labels):
 
 def curves(series: Mapping, *, title, xlabel, ylabel, x=None, band=None, levels=None, log=False,
            caption=None, alt=None) -> Picture:  # fmt: skip
-    """Lines told apart by colour *and* dash. ``series``: {label: y (T,)}, ``x`` (T,) shared.
+    """Lines told apart by colour *and* dash. ``series``: {label: y (T,)}, ``x`` (T,) shared, or
+    {label: x (T,)} where each line has its own places; its points are then marked.
 
     ``band``: {label: (low (T,), high (T,))}, shaded round that line. ``levels``: {label: number},
     thin horizontal lines such as a known truth. ``log``: which axes are logarithmic, "x", "y" or
@@ -64,11 +65,15 @@ def curves(series: Mapping, *, title, xlabel, ylabel, x=None, band=None, levels=
                        caption=caption, xlabel=xlabel, ylabel=ylabel)  # fmt: skip
     for i, (label, y) in enumerate(series.items()):
         y = numbers(y, f"show.curves: {label!r}", 1)
-        at = np.arange(len(y)) if x is None else numbers(x, "show.curves: x", 1)
+        own = x.get(label) if isinstance(x, Mapping) else x
+        if own is None and x is not None:
+            raise ValueError(f"show.curves: x has no places for the line {label!r}.")
+        at = np.arange(len(y)) if own is None else numbers(own, "show.curves: x", 1)
         if len(at) != len(y):
             raise ValueError(f"show.curves: {label!r} has {len(y)} values, but x has {len(at)}.")
         colour = PALETTE[i]
-        ax.plot(at, y, color=colour, linestyle=LINES[i], label=label)
+        mark = MARKERS[i] if isinstance(x, Mapping) else None
+        ax.plot(at, y, color=colour, linestyle=LINES[i], label=label, marker=mark, markersize=5)
         if label in (band or {}):
             low, high = (numbers(edge, f"show.curves: band of {label!r}", 1)
                          for edge in band[label])  # fmt: skip

@@ -19,7 +19,14 @@ from torch import Tensor
 
 from genart_lessons import data, runtime
 from genart_lessons.models import baseline, vae
-from genart_lessons.training import bench_diffusion, bench_gan, bench_gpt, recipes
+from genart_lessons.training import (
+    bench_denoise,
+    bench_diffusion,
+    bench_flow,
+    bench_gan,
+    bench_gpt,
+    recipes,
+)
 from genart_lessons.training.loop import fit
 
 IMPORT_BAR = 0.3  # seconds
@@ -91,20 +98,24 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--diffusion-seconds", type=float, default=120, help="of our U-Net and each of diffusers'"
     )
+    parser.add_argument("--flow-seconds", type=float, default=30, help="of our flow and affine's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--seeds", type=int, help="repeat with so many seeds (VAE: 1, GAN: 3, GPT: 1, diffusion: 3)"
+        "--seeds", type=int, help="repeat with so many seeds (VAE and GPT: 1, all others: 3)"
     )
     parser.add_argument(
         "--only",
-        choices=("vae", "gan", "gpt", "diffusion", "all"),
+        choices=("vae", "gan", "gpt", "diffusion", "flow", "denoise", "all"),
         default="all",
         help="vae: chapter 03 and the import, a minute and a half; gan: chapter 04, ten minutes; "
-        "gpt: chapter 06, three minutes; diffusion: chapter 07, half an hour",
+        "gpt: chapter 06, three minutes; diffusion: chapter 07, half an hour; "
+        "denoise: chapter 02, five minutes; flow: chapter 01, five minutes",
     )
     args = parser.parse_args(list(argv))
-    seconds = args.seconds, args.baseline_seconds, args.gan_seconds, args.gpt_seconds
-    if min(*seconds, args.diffusion_seconds) <= 0 or args.seeds is not None and args.seeds < 1:
+    seconds: tuple[float, ...] = (args.seconds, args.baseline_seconds)
+    seconds += args.gan_seconds, args.gpt_seconds
+    seconds += args.diffusion_seconds, args.flow_seconds
+    if min(seconds) <= 0 or args.seeds is not None and args.seeds < 1:
         parser.error("seconds and seeds must be above 0.")
     machine = runtime.describe()
     print(f"{machine['system']}, {machine['cores']} cores, torch {machine['torch']}")
@@ -119,6 +130,10 @@ def main(argv: Sequence[str]) -> int:
     if args.only in ("diffusion", "all"):
         seeds = _seeds(args.seed, args.seeds or 3)
         met += [bench_diffusion.run(args.diffusion_seconds, seeds)]
+    if args.only in ("denoise", "all"):
+        met += [bench_denoise.run(seed=args.seed)]
+    if args.only in ("flow", "all"):
+        met += [bench_flow.run(args.flow_seconds, _seeds(args.seed, args.seeds or 3))]
     return 0 if all(met) else 1
 
 

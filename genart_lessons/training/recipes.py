@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,10 +20,13 @@ from torch.nn import functional as F
 from genart_lessons import data, runtime
 from genart_lessons.models import vae
 from genart_lessons.training import (
+    recipes_autoencoder,
     recipes_diffusion,
+    recipes_flow,
     recipes_gan,
     recipes_harmony,
     recipes_sequences,
+    recipes_style,
     recipes_text,
 )
 from genart_lessons.training.batches import Batches
@@ -128,6 +132,16 @@ def measure_emoji(model: vae.VAE) -> dict[str, float]:
 
 
 RECIPES = {
+    **{
+        name: Recipe(
+            f"chapter 01: a flow from noise to the shape of {shape!r}",
+            "200,000 points of an emoji's ink",
+            recipes_flow.FLOW_STEPS,
+            recipes_flow.TRAIN[name],
+            recipes_flow.MEASURE[name],
+        )
+        for name, shape in recipes_flow.SHAPES.items()
+    },
     "diffusion_icons": Recipe(
         "chapter 07: a diffusion model of icons, told to fill or to outline, or neither",
         "icons 32×32, training split",
@@ -141,6 +155,44 @@ RECIPES = {
         recipes_diffusion.DIFFUSION_EMOJI_STEPS,
         recipes_diffusion.train_emoji,
         recipes_diffusion.measure_emoji,
+    ),
+    **{
+        f"stylist_{name}": Recipe(
+            f"chapter 08: a network that paints in the style {name!r} in one pass",
+            f"crops of the training photos, emoji; the style picture {name!r}",
+            recipes_style.STYLIST_STEPS,
+            partial(recipes_style.train_stylist, name),
+            partial(recipes_style.measure_stylist, name),
+        )
+        for name in recipes_style.STYLES
+    },
+    "denoiser_icons": Recipe(
+        "chapter 02: a denoiser of icons, told how strong the noise is",
+        "icons 32×32, training split",
+        recipes_autoencoder.DENOISER_ICONS_STEPS,
+        recipes_autoencoder.train_denoiser_icons,
+        recipes_autoencoder.measure_denoiser_icons,
+    ),
+    "denoiser_photos": Recipe(
+        "chapter 02: a denoiser of colour photos of any size",
+        "6,000 crops of 48 pixels from ten photos and textures, the training split",
+        recipes_autoencoder.DENOISER_PHOTOS_STEPS,
+        recipes_autoencoder.train_denoiser_photos,
+        recipes_autoencoder.measure_denoiser_photos,
+    ),
+    "autoencoder_icons": Recipe(
+        "chapter 02: a convolutional autoencoder of icons, a code of 64 numbers",
+        "icons 32×32, training split",
+        recipes_autoencoder.AUTOENCODER_ICONS_STEPS,
+        recipes_autoencoder.train_autoencoder_icons,
+        recipes_autoencoder.measure_autoencoder_icons,
+    ),
+    "compressor_icons": Recipe(
+        "chapter 02: an autoencoder of icons whose code is rounded and written out",
+        "icons 32×32, training split",
+        recipes_autoencoder.COMPRESSOR_ICONS_STEPS,
+        recipes_autoencoder.train_compressor_icons,
+        recipes_autoencoder.measure_compressor_icons,
     ),
     "harmony": Recipe(
         "chapter 06: an encoder–decoder, alto, tenor and bass for a soprano",

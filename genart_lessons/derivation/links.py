@@ -1,0 +1,313 @@
+"""One link of a derivation, ``left R right``: does it hold, and if not, where does it fail?
+
+Both sides are worked out at random points of several worlds. Where they agree everywhere to float64
+precision the link is *held* (by numbers: that is what is said). One point where they do not is a
+*counterexample*, and it settles the matter. What has no value, no relation that is understood, or
+an integral that does not settle, is *undecided*, with the reason. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from genart_lessons.derivation.language import Node, _all, read
+from genart_lessons.derivation.value import Evaluator, Meaningless, Value
+from genart_lessons.derivation.world import FINITE, NUMBER, Scene, World, WorldError
+from genart_lessons.proof.spelling import LatexError
+
+HOLDS, BROKEN, UNDECIDED = "holds", "broken", "undecided"
+CLOSE, SETTLED = 1e-8, 1e-6  # relative gaps: of equal sides; of an integral on two grids
+_OVER_THE_LINE = {"integral", "expect", "divergence", "moment"}
+STRICT = 1e-7  # how far the wrong way an inequality must be, relatively, to be broken
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one link: a state, a sentence, and what goes with it."""
+
+    state: str
+    said: str
+    where: str = ""  # the counterexample: the numbers, in words
+    left: float = math.nan
+    right: float = math.nan
+    mend: str = ""  # what would mend it
+    assumes: str = ""  # under which assumption it holds all the same
+    place: int = -1  # in the source of the right side, where that is what cannot be read
+    points: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return self.state == HOLDS
+
+
+@dataclass
+class Sides:
+    """The values of both sides at all points of one scene; ``scene`` itself; ``free`` letters."""
+
+    scene: Scene
+    left: Tensor
+    right: Tensor
+    kind: str
+    free: tuple[str, ...] = ()
+    settled: bool = True
+    dims: int = field(default=0)
+
+
+def judge(left: Node, relation: str, right: Node, world: World, seed: int = 0) -> Finding:
+    """The finding on ``left relation right``; see the module's text."""
+    sign, _, letter = relation.partition(" ")
+    try:
+        mild = any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side))
+        sides = [both(left, right, world, s) for s in world.scenes(seed=seed, mild=mild)]
+    except (Meaningless, WorldError) as error:
+        return Finding(UNDECIDED, str(error))
+    except (RuntimeError, torch.linalg.LinAlgError) as error:
+        return Finding(UNDECIDED, f"this could not be worked out: {str(error).splitlines()[0]}")
+    if not all(s.settled for s in sides):
+        return Finding(UNDECIDED, "an integral in it does not settle: on a finer grid it changes")
+    if sign == "≈":
+        return Finding(
+            UNDECIDED, "≈ says not how near: write =, ≤ or ≥, or what becomes small as a limit"
+        )
+    if sign == "∝":
+        return proportional(left, right, world, letter, seed)
+    return compared(sides, sign)
+
+
+def both(left: Node, right: Node, world: World, scene: Scene) -> Sides:
+    """Both sides at the points of a scene, and whether the integrals in them have settled."""
+    free = tuple(sorted(free_letters(left, world) | free_letters(right, world)))
+    free = tuple(x for x in free if world.kind(x) == FINITE)
+    a, b = Evaluator(scene).over_free((left, right), free)
+    a, b = shaped(a, b)
+    settled = True
+    if any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side)):
+        finer = Evaluator(scene, fine=281).over_free((left, right), free)
+        settled = all(
+            agree(x.tensor, y.tensor, SETTLED).all()
+            for x, y in zip((a, b), shaped(*finer), strict=True)
+        )
+    return Sides(scene, a.tensor, b.tensor, a.kind, free, settled, a.dims)
+
+
+def shaped(a: Value, b: Value) -> tuple[Value, Value]:
+    """The same kind on both sides; a lone 0 may stand for a vector of zeros."""
+    if a.kind != b.kind:
+        for one, other in ((a, b), (b, a)):
+            if one.kind == "number" and bool((one.tensor == 0).all()):
+                zero = Value(torch.zeros_like(other.tensor), other.kind)
+                return (zero, other) if one is a else (other, zero)
+        raise Meaningless(f"the left side is a {a.kind}, the right side a {b.kind}")
+    if a.tensor.shape != b.tensor.shape:
+        raise Meaningless("the two sides are of different sizes")
+    return a, b
+
+
+def agree(a: Tensor, b: Tensor, close: float) -> Tensor:
+    """Where two tensors are as near as float64 can tell; infinite or undefined together agrees."""
+    scale = torch.maximum(a.abs(), b.abs()).clamp(min=1e-3)
+    same = (a - b).abs() <= close * scale
+    return same | (a == b) | (a.isnan() & b.isnan())
+
+
+def compared(sides: Sequence[Sides], sign: str) -> Finding:
+    points = sum(len(s.left) for s in sides)
+    bad = [~_holds(s, sign) for s in sides]
+    undefined = [_undefined(s) for s in sides]
+    count = sum(int(u.sum()) for u in undefined)
+    wrong = [b & ~u for b, u in zip(bad, undefined, strict=True)]
+    if any(bool(w.any()) for w in wrong):
+        k = next(i for i, w in enumerate(wrong) if bool(w.any()))
+        return _broken(sides[k], wrong[k], sign, sides, wrong, points)
+    if count == points:
+        return Finding(
+            UNDECIDED,
+            "there is no value at any point: is a logarithm or root taken of something negative?",
+        )
+    if count:
+        k = next(i for i, u in enumerate(undefined) if bool(u.any()))
+        n = int(undefined[k].nonzero()[0])
+        return Finding(
+            UNDECIDED, "one side has no value (a logarithm or root of something negative, or 0/0)",
+            where=described(sides[k], n), assumes=assumption(sides, undefined), points=points,
+        )  # fmt: skip
+    return Finding(HOLDS, _held(sides, sign, points), points=points)
+
+
+def _held(sides: Sequence[Sides], sign: str, points: int) -> str:
+    if sign == "=":
+        return f"equal at {points} random points (float64)"
+    gap = torch.cat([(s.left - s.right).abs().flatten() for s in sides])
+    scale = torch.cat([s.left.abs().flatten().clamp(min=1e-3) for s in sides])
+    equal = bool((gap <= CLOSE * scale).all())
+    return f"not violated at {points} random points" + (
+        ", and always equal: = would do" if equal else ""
+    )
+
+
+def _undefined(s: Sides) -> Tensor:
+    """Points where just one side has no value, or where neither has."""
+    return (~torch.isfinite(s.left) | ~torch.isfinite(s.right)).flatten(1).any(1) if s.dims else (
+        ~torch.isfinite(s.left) | ~torch.isfinite(s.right))  # fmt: skip
+
+
+def _holds(s: Sides, sign: str) -> Tensor:
+    if sign == "=":
+        same = agree(s.left, s.right, CLOSE)
+        return same.flatten(1).all(1) if s.dims else same
+    if s.dims:
+        raise Meaningless("≤ and ≥ compare numbers")
+    gap = s.right - s.left if sign == "≤" else s.left - s.right
+    scale = torch.maximum(s.left.abs(), s.right.abs()).clamp(min=1e-3)
+    return gap >= -STRICT * scale
+
+
+def _broken(s: Sides, wrong: Tensor, sign: str, sides, everywhere, points: int) -> Finding:
+    n = simplest(s, wrong)
+    words = {
+        "=": "the two sides differ",
+        "≤": "the left side is larger",
+        "≥": "the left side is smaller",
+    }
+    left, right = s.left[n].flatten(), s.right[n].flatten()
+    k = int((left - right).abs().argmax())
+    assumes = assumption(sides, everywhere) if sign else ""
+    return Finding(
+        BROKEN, words[sign], where=described(s, n), left=float(left[k]), right=float(right[k]),
+        assumes=assumes, points=points,
+    )  # fmt: skip
+
+
+def simplest(s: Sides, wrong: Tensor) -> int:
+    """Among the points where it fails, one where the difference is plain to see."""
+    gap = (s.left - s.right).abs().flatten(1).amax(1) if s.dims else (s.left - s.right).abs()
+    size = s.left.abs().flatten(1).amax(1) if s.dims else s.left.abs()
+    score = torch.where(wrong, gap / (size + 1), -torch.ones_like(gap))
+    return int(score.argmax())
+
+
+def described(s: Sides, n: int) -> str:
+    """The numbers of point n in words: scalars, and where letters with values stand."""
+    point = n % s.scene.points
+    world = s.scene.world
+    parts: list[str] = []
+    which = n // s.scene.points
+    for letter in reversed(s.free):
+        size = world.names[letter].size
+        parts.insert(0, f"{letter} = its value number {which % size + 1}")
+        which //= size
+    for name, thing in world.names.items():
+        if thing.kind in {NUMBER, "real letter", "integer"} and len(parts) < 6:
+            parts.append(f"{name} = {float(s.scene.numbers[name][point]):.3g}")
+    parts += [f"{name} = {value}" for name, value in s.scene.sizes.items()]
+    return ", ".join(parts) or "a random instance of the world"
+
+
+def assumption(sides: Sequence[Sides], wrong: Sequence[Tensor]) -> str:
+    """A simple condition that is true at just the points where the link holds; "" if none is."""
+    fails = torch.cat(list(wrong))
+    if bool(fails.all()) or not bool(fails.any()):
+        return ""
+    columns = {}
+    for name, thing in sides[0].scene.world.names.items():
+        if thing.kind in {NUMBER, "real letter"}:
+            columns[name] = torch.cat(
+                [s.scene.numbers[name].repeat(len(s.left) // s.scene.points) for s in sides]
+            )
+    for name, values in columns.items():
+        for bound in (0.0, 1.0):
+            for words, true in ((">", values > bound), ("<", values < bound)):
+                if bool((true == ~fails).all()):
+                    return f"it holds where {name} {words} {bound:g}"
+    names = list(columns)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            for words, true in ((">", columns[a] > columns[b]), ("<", columns[a] < columns[b])):
+                if bool((true == ~fails).all()):
+                    return f"it holds where {a} {words} {b}"
+    return ""
+
+
+def proportional(left: Node, right: Node, world: World, letter: str, seed: int) -> Finding:
+    """Is left/right the same for every value of ``letter``, all else being equal?"""
+    if not letter:
+        return Finding(UNDECIDED, r"proportional in which letter? Write \propto_{x}")
+    kind = world.kind(letter)
+    if kind not in {FINITE, "real letter", NUMBER}:
+        return Finding(UNDECIDED, f"{letter} is no letter of this world that could move")
+    checked = 0
+    for scene in world.scenes(seed=seed):
+        values = []
+        places = range(world.names[letter].size) if kind == FINITE else range(5)
+        for k in places:
+            evaluator = Evaluator(scene)
+            if kind == FINITE:
+                evaluator.at[letter] = k
+            else:
+                thing = world.names[letter]
+                evaluator.values[letter] = scene.within(thing.low, thing.high, scene.points)
+            others = (free_letters(left, world) | free_letters(right, world)) - {letter}
+            free = tuple(sorted(x for x in others if world.kind(x) == FINITE))
+            a, b = shaped(*evaluator.over_free((left, right), free))
+            if a.dims:
+                return Finding(UNDECIDED, "proportionality is of numbers here")
+            values.append(a.tensor / b.tensor)
+        ratio = torch.stack(values)
+        if not bool(torch.isfinite(ratio).all()):
+            return Finding(UNDECIDED, "one side vanishes or has no value at some points")
+        same = agree(ratio, ratio[:1].expand_as(ratio), CLOSE)
+        checked += ratio.numel()
+        if not bool(same.all()):
+            n = int((~same).any(0).nonzero()[0])
+            low, high = float(ratio[:, n].min()), float(ratio[:, n].max())
+            return Finding(
+                BROKEN, f"left over right is not the same for every {letter}: from {low:.3g} to "
+                f"{high:.3g}", points=checked, left=low, right=high,
+            )  # fmt: skip
+    return Finding(HOLDS, f"left over right does not depend on {letter} ({checked} random points)",
+                   points=checked)  # fmt: skip
+
+
+def free_letters(node: Node, world: World, bound: frozenset[str] = frozenset()) -> set[str]:
+    """Letters with values, and real ones, that no sum, integral or mean in the tree binds."""
+    op = node.op
+    if op in {"sum", "prod", "integral"}:
+        bound = bound | {node.args[0]}
+    if op in {"expect", "divergence"}:
+        bound = bound | set(node.args[0] if op == "expect" else node.args[1])
+    if op == "moment":
+        bound = bound | set(node.args[1])
+    found: set[str] = set()
+    if op == "name" and world.kind(node.args[0]) in {FINITE, "real letter"}:
+        found |= {node.args[0]} - bound
+    if op == "law":
+        for letter in (*node.args[1], *node.args[2]):
+            known = [letter] if world.kind(letter) else _numbered(letter, world)
+            found |= {x for x in known if x not in bound}
+    if op == "name" and world.kind(node.args[0]) == "defined":
+        found |= _free_in_definition(node.args[0], world, bound)
+    for _, part in node.parts():
+        found |= free_letters(part, world, bound)
+    return found
+
+
+def _free_in_definition(name: str, world: World, bound: frozenset[str]) -> set[str]:
+    from genart_lessons.derivation.value import read_definition
+
+    thing = world.names[name]
+    tree = read_definition(thing.source, thing.letters, world)
+    return free_letters(tree, world, bound)
+
+
+def _numbered(letter: str, world: World) -> list[str]:
+    """All of x_1, x_2, … where a table names x_t or x_{<t}."""
+    stem = letter.rpartition("_")[0]
+    return [n for n in world.names if n.rpartition("_")[0] == stem and world.kind(n) == FINITE]
+
+
+__all__ = ["BROKEN", "HOLDS", "UNDECIDED", "Finding", "LatexError", "judge", "read"]
