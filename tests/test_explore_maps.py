@@ -1,6 +1,7 @@
 """The explorers of chapter 01 moved by hand: what they say is what other ways give."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
 from genart_lessons import explore
-from genart_lessons.explore import maps
 from genart_lessons.models import flow
 
+maps = import_module("genart_lessons.explore.maps")  # the room gives its function that name
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

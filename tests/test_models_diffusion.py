@@ -678,6 +678,45 @@ def test_dpm2_is_that_of_diffusers(predicts, steps):
     assert torch.allclose(first_order, ours) == (steps < 3)
 
 
+@pytest.mark.parametrize("steps", [3, 10, 17])
+def test_dpm2_with_noise_is_that_of_diffusers(steps):
+    """With the very same noise in every step; in float64, as above."""
+    schedule = diffusion.cosine(20)
+    model, times = Say(schedule, "v"), samplers.times(schedule, steps)
+    other = theirs(
+        DPMSolverMultistepScheduler, schedule, "v", timestep_spacing="trailing",
+        algorithm_type="sde-dpmsolver++",
+    )  # fmt: skip
+    other.set_timesteps(steps)
+    bar = schedule.alpha_bar[times]
+    other.sigmas = ((1 - bar) / bar).sqrt()
+    x, guesses, same = START, [], chance(5)
+    for i, t in enumerate(times[:-1]):
+        other._step_index = i
+        guesses.append(other.convert_model_output(model(x, torch.full((4,), t)), sample=x))
+        fresh = torch.randn(x.shape, generator=same, dtype=x.dtype)
+        if i == steps - 1:
+            x = guesses[-1]  # no noise at the end
+        elif i == 0:
+            x = other.dpm_solver_first_order_update(guesses[-1], sample=x, noise=fresh)
+        else:
+            x = other.multistep_dpm_solver_second_order_update(guesses, sample=x, noise=fresh)
+    ours = samplers.dpm2(model, START, steps=steps, noisy=True, generator=chance(5))
+    assert torch.allclose(ours, x, rtol=1e-8, atol=1e-8)
+    assert not torch.allclose(ours, samplers.dpm2(model, START, steps=steps), rtol=1e-2)
+
+
+def test_with_the_exact_score_the_noisy_solver_reaches_the_mixture():
+    """50 steps: each mode's share, mean and spread within 4.5 standard errors or 2 %."""
+    line = noised_mixture.NoisedMixture(
+        torch.tensor([[-1.0], [1.0]]).double(), 0.3, torch.tensor([0.7, 0.3]), diffusion.cosine()
+    )
+    x = samplers.dpm2(line, 20_000, steps=50, noisy=True, generator=chance(1))[:, 0]
+    left = x[x < 0]
+    assert abs(len(left) / len(x) - 0.7) < 4.5 * (0.7 * 0.3 / len(x)) ** 0.5 + 0.002
+    assert abs(float(left.mean()) + 1) < 0.02 and abs(float(left.std()) / 0.3 - 1) < 0.03
+
+
 def test_times_are_even_and_may_be_ones_own():
     assert samplers.times(SHORT) == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
     assert samplers.times(SHORT, 4) == [10, 8, 5, 2, 0]

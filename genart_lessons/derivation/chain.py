@@ -55,6 +55,7 @@ class Report:
 
     derivation: Derivation
     findings: tuple[Finding, ...]
+    alone: tuple[int, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -64,8 +65,12 @@ class Report:
 
     @property
     def broken(self) -> list[int]:
-        """The numbers of the lines, from 1, whose link to the line before is broken."""
-        return [k + 2 for k, f in enumerate(self.findings) if f.state == BROKEN]
+        """The numbers, from 1, of the lines that do not follow from the line before.
+
+        A line that is wrong by itself breaks two links; only its own is counted.
+        """
+        bad = [k + 2 for k, f in enumerate(self.findings) if f.state == BROKEN]
+        return [number for number in bad if number - 1 not in self.alone]
 
     def __repr__(self) -> str:
         lines = [f"{self.derivation.title or 'A derivation'}: {self.summary()}"]
@@ -87,6 +92,7 @@ class Report:
         where = ", ".join(map(str, self.broken))
         open_ = [k + 2 for k, f in enumerate(self.findings) if f.state == UNDECIDED]
         parts = [f"line {where} does not follow from the line before"] if self.broken else []
+        parts += [f"lines {n - 1} and {n + 1} agree without line {n}" for n in self.alone]
         parts += [f"not decided: line {', '.join(map(str, open_))}"] if open_ else []
         return "; ".join(parts)
 
@@ -169,7 +175,20 @@ class Derivation:
         findings = tuple(
             _link(self.world, a.formula, b.relation, b.formula, seconds) for a, b in pairs
         )
-        return Report(self, findings, time.monotonic() - start)
+        return Report(self, findings, self._alone(findings, seconds), time.monotonic() - start)
+
+    def _alone(self, findings: tuple[Finding, ...], seconds: float) -> tuple[int, ...]:
+        """Lines that are wrong by themselves: without them, the next follows from the last."""
+        found = []
+        for k in range(len(findings) - 1):
+            before, here, after = self.lines[k : k + 3]
+            relation = both_steps(here.relation, after.relation)
+            pair = findings[k].state == findings[k + 1].state == BROKEN
+            if pair and relation and (k + 1) not in found:
+                around = _link(self.world, before.formula, relation, after.formula, seconds)
+                if around.ok:
+                    found.append(k + 2)
+        return tuple(found)
 
     # -- files -----------------------------------------------------------------------------------
     def save(self, path: str | Path) -> Path:
@@ -245,6 +264,13 @@ def as_line(line: Any, first: bool = False) -> Line:
     if not first and not sign:
         raise ValueError(f"the line {formula!r} needs its relation to the one before: = ≤ ≥ ∝")
     return Line(formula.strip().strip("$").strip(), f"{sign} {letter}".strip(), str(reason))
+
+
+def both_steps(first: str, second: str) -> str:
+    """The relation of a to c, where a is so to b and b so to c; "" where it is none."""
+    if first == "=" or first == second:
+        return second
+    return first if second == "=" else ""
 
 
 def _sign(line: Line) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from genart_lessons.derivation.world import DENSITY, FINITE, FUNCTION, RANDOM, REAL, World
+from genart_lessons.derivation.world import DEFINED, DENSITY, FINITE, FUNCTION, RANDOM, REAL, World
 from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Token, tokens
 
 DEEPEST, MOST_DIGITS = 60, 40
@@ -739,6 +739,9 @@ class _Reader:
             if self.world.kind(name) == FUNCTION:
                 arguments = self._arguments()
                 return self.node("apply", name, *arguments, start=start)
+            if self.world.kind(name) == DEFINED and self.world.arguments(name):
+                self._own_letters(name, self._arguments(), start)
+                return self.node("name", name, start=start)
         if self.world.kind(name) == DENSITY or self.world.tables(name):
             return self._bare_law(name, start)
         if self.world.kind(name) == FUNCTION:
@@ -752,6 +755,12 @@ class _Reader:
             raise self.fail(f"unknown symbol {name}; this world knows: {known}", start)
         node = self.node("name", name, *index, start=start)
         return node
+
+    def _own_letters(self, name: str, arguments: list[Node], start: int) -> None:
+        """S(x), where S was defined as a function of x: with no other letter."""
+        letters = self.world.arguments(name)
+        if [a.args for a in arguments] != [(x,) for x in letters]:
+            raise self.fail(f"{name} is defined as {name}({', '.join(letters)})", start)
 
     def _bare_law(self, name: str, start: int) -> Node:
         """``p`` alone, inside a sum or mean over x, is p(x); elsewhere nobody can know."""

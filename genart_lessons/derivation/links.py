@@ -9,7 +9,7 @@ an integral that does not settle, is *undecided*, with the reason. Nothing is gu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -61,32 +61,51 @@ class Sides:
 def judge(left: Node, relation: str, right: Node, world: World, seed: int = 0) -> Finding:
     """The finding on ``left relation right``; see the module's text."""
     sign, _, letter = relation.partition(" ")
+    if sign == "∝":
+        return _guarded(lambda: proportional(left, right, world, letter, seed))
+    return _guarded(lambda: _judge(left, sign, right, world, seed))
+
+
+def plausible(left: Node, relation: str, right: Node, world: World) -> bool:
+    """A quick look at a few points of one scene: False says that the link does not hold."""
+    if relation.startswith("∝"):
+        return True
+    mild = any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side))
     try:
-        mild = any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side))
-        sides = [both(left, right, world, s) for s in world.scenes(seed=seed, mild=mild)]
+        scene = next(world.scenes(points=6, mild=mild))
+        sides = both(left, right, world, scene, settle=False)
+        return bool(_holds(sides, relation).all())
+    except (Meaningless, WorldError, RuntimeError):
+        return False
+
+
+def _guarded(work: Callable[[], Finding]) -> Finding:
+    try:
+        return work()
     except (Meaningless, WorldError) as error:
         return Finding(UNDECIDED, str(error))
     except (RuntimeError, torch.linalg.LinAlgError) as error:
         return Finding(UNDECIDED, f"this could not be worked out: {str(error).splitlines()[0]}")
+
+
+def _judge(left: Node, sign: str, right: Node, world: World, seed: int) -> Finding:
+    if sign == "≈":
+        return Finding(UNDECIDED, "≈ does not say how near: write =, ≤ or ≥")
+    mild = any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side))
+    sides = [both(left, right, world, s) for s in world.scenes(seed=seed, mild=mild)]
     if not all(s.settled for s in sides):
         return Finding(UNDECIDED, "an integral in it does not settle: on a finer grid it changes")
-    if sign == "≈":
-        return Finding(
-            UNDECIDED, "≈ says not how near: write =, ≤ or ≥, or what becomes small as a limit"
-        )
-    if sign == "∝":
-        return proportional(left, right, world, letter, seed)
     return compared(sides, sign)
 
 
-def both(left: Node, right: Node, world: World, scene: Scene) -> Sides:
+def both(left: Node, right: Node, world: World, scene: Scene, settle: bool = True) -> Sides:
     """Both sides at the points of a scene, and whether the integrals in them have settled."""
     free = tuple(sorted(free_letters(left, world) | free_letters(right, world)))
     free = tuple(x for x in free if world.kind(x) == FINITE)
     a, b = Evaluator(scene).over_free((left, right), free)
     a, b = shaped(a, b)
     settled = True
-    if any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side)):
+    if settle and any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side)):
         finer = Evaluator(scene, fine=281).over_free((left, right), free)
         settled = all(
             agree(x.tensor, y.tensor, SETTLED).all()
@@ -234,43 +253,70 @@ def assumption(sides: Sequence[Sides], wrong: Sequence[Tensor]) -> str:
 
 
 def proportional(left: Node, right: Node, world: World, letter: str, seed: int) -> Finding:
-    """Is left/right the same for every value of ``letter``, all else being equal?"""
+    """Is left/right the same for every value of ``letter``, all else being equal?
+
+    Where both sides are positive their logarithms are compared, which can be very large.
+    """
     if not letter:
         return Finding(UNDECIDED, r"proportional in which letter? Write \propto_{x}")
-    kind = world.kind(letter)
-    if kind not in {FINITE, "real letter", NUMBER}:
+    if world.kind(letter) not in {FINITE, "real letter", NUMBER}:
         return Finding(UNDECIDED, f"{letter} is no letter of this world that could move")
     checked = 0
     for scene in world.scenes(seed=seed):
-        values = []
-        places = range(world.names[letter].size) if kind == FINITE else range(5)
-        for k in places:
-            evaluator = Evaluator(scene)
-            if kind == FINITE:
-                evaluator.at[letter] = k
-            else:
-                thing = world.names[letter]
-                evaluator.values[letter] = scene.within(thing.low, thing.high, scene.points)
-            others = (free_letters(left, world) | free_letters(right, world)) - {letter}
-            free = tuple(sorted(x for x in others if world.kind(x) == FINITE))
-            a, b = shaped(*evaluator.over_free((left, right), free))
-            if a.dims:
-                return Finding(UNDECIDED, "proportionality is of numbers here")
-            values.append(a.tensor / b.tensor)
-        ratio = torch.stack(values)
+        ratio, log = ratios(left, right, world, letter, scene)
         if not bool(torch.isfinite(ratio).all()):
             return Finding(UNDECIDED, "one side vanishes or has no value at some points")
-        same = agree(ratio, ratio[:1].expand_as(ratio), CLOSE)
+        first = ratio[:1].expand_as(ratio)
+        same = (ratio - first).abs() <= 1e-9 * log.clamp(min=10) if log is not None else (
+            agree(ratio, first, CLOSE))  # fmt: skip
         checked += ratio.numel()
         if not bool(same.all()):
             n = int((~same).any(0).nonzero()[0])
-            low, high = float(ratio[:, n].min()), float(ratio[:, n].max())
+            few = ratio[:, n] - ratio[:, n].max() if log is not None else ratio[:, n]
+            shown = few.exp() if log is not None else few
             return Finding(
-                BROKEN, f"left over right is not the same for every {letter}: from {low:.3g} to "
-                f"{high:.3g}", points=checked, left=low, right=high,
+                BROKEN, f"left over right is not the same for every {letter}: its least and its "
+                "largest value", points=checked, left=float(shown.min()), right=float(shown.max()),
             )  # fmt: skip
-    return Finding(HOLDS, f"left over right does not depend on {letter} ({checked} random points)",
-                   points=checked)  # fmt: skip
+    said = f"left over right does not depend on {letter} ({checked} random points)"
+    return Finding(HOLDS, said, points=checked)
+
+
+def ratios(
+    left: Node, right: Node, world: World, letter: str, scene: Scene
+) -> tuple[Tensor, Tensor | None]:
+    """left/right at several values of ``letter``, (values, points); or log left − log right, and
+    the size of the logarithms, where both sides are positive.
+    """
+    others = (free_letters(left, world) | free_letters(right, world)) - {letter}
+    free = tuple(sorted(x for x in others if world.kind(x) == FINITE))
+    logs = tuple(Node("call", ("log", side)) for side in (left, right))
+    raw, logged, size = [], [], []
+    for value in moved(world, letter, scene):
+        evaluator = Evaluator(scene)
+        if isinstance(value, int):
+            evaluator.at[letter] = value
+        else:
+            evaluator.values[letter] = value
+        a, b = shaped(*evaluator.over_free((left, right), free))
+        if a.dims:
+            raise Meaningless("proportionality is of numbers here")
+        x, y = (v.tensor for v in evaluator.over_free(logs, free))
+        raw.append(a.tensor / b.tensor)
+        logged.append(x - y)
+        size.append(torch.maximum(x.abs(), y.abs()))
+    log = torch.stack(logged)
+    if bool(torch.isfinite(log).all()):
+        return log, torch.stack(size)
+    return torch.stack(raw), None
+
+
+def moved(world: World, letter: str, scene: Scene) -> list[int | Tensor]:
+    """Values for the letter that moves: all it has, or five random ones."""
+    thing = world.names[letter]
+    if thing.kind == FINITE:
+        return list(range(thing.size))
+    return [scene.within(thing.low, thing.high, scene.points) for _ in range(5)]
 
 
 def free_letters(node: Node, world: World, bound: frozenset[str] = frozenset()) -> set[str]:

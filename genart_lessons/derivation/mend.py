@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from genart_lessons.derivation.language import Node
-from genart_lessons.derivation.links import HOLDS, judge
+from genart_lessons.derivation.links import HOLDS, judge, plausible
 from genart_lessons.derivation.world import NUMBER, World
 
 MOST_EDITS = 160
@@ -31,6 +31,8 @@ def mend(left: Node, relation: str, right: Node, world: World, source: str) -> s
     if turned and judge(left, turned, right, world).state == HOLDS:
         return f"the sign is turned round: {turned} holds"
     for edit in list(edits(right, world, source))[:MOST_EDITS]:
+        if not plausible(left, relation, edit.tree, world):
+            continue
         if judge(left, relation, edit.tree, world).state == HOLDS:
             return edit.words
     if relation == "=":
@@ -44,7 +46,9 @@ def edits(tree: Node, world: World, source: str) -> Iterator[Edit]:
     """All single slips undone, the likeliest first."""
 
     def said(node: Node) -> str:
-        return source[node.start : node.end].strip() or "this"
+        text = source[node.start : node.end].strip()
+        text = text.replace(r"\left", "").replace(r"\right", "")
+        return text if text.count("(") == text.count(")") else text.rstrip(")")
 
     for path, node in places(tree):
         if node.op == "add":

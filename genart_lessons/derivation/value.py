@@ -68,7 +68,7 @@ class Evaluator:
 
     # -- entry ---------------------------------------------------------------------------------
     def over_free(self, nodes: tuple[Node, ...], free: tuple[str, ...]) -> list[Value]:
-        """The values of several trees at all values of the ``free`` letters, one after the other."""
+        """The values of several trees at all values of the ``free`` letters, joined."""
         found: list[list[Value]] = [[] for _ in nodes]
         sizes = [self.scene.world.names[x].size for x in free]
         for places in itertools.product(*map(range, sizes)):
@@ -217,6 +217,10 @@ class Evaluator:
         """
         if node.op in {"normal", "law"} and self._far(node):
             return Value(self._log_density(node))
+        if node.op == "call" and node.args[0] == "exp":
+            return self(node.args[1])
+        if node.op == "pow" and self._far(node.args[0]):
+            return Value(self._number(node.args[1]) * self._log(node.args[0]).tensor)
         if node.op in {"mul", "div"} and any(self._far(part) for _, part in node.parts()):
             signs = [1] * len(node.args) if node.op == "mul" else [1, -1]
             total: Tensor | float = 0.0
@@ -237,9 +241,11 @@ class Evaluator:
         return Value(value.tensor.log(), value.kind)
 
     def _far(self, node: Node) -> bool:
-        """Is it a density on the line, or a product or quotient with one?"""
-        if node.op == "normal":
+        """Is it a density on the line or an exponential, or a product or quotient with one?"""
+        if node.op == "normal" or node.op == "call" and node.args[0] == "exp":
             return True
+        if node.op == "pow":
+            return self._far(node.args[0])
         if node.op == "law":
             return self.scene.joints[node.args[0]].table is None
         return node.op in {"mul", "div"} and any(self._far(part) for _, part in node.parts())

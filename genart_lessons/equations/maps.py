@@ -321,7 +321,7 @@ def _triangle() -> sympy.Expr:
 def _shadow(degrees: float) -> View:
     """How a pair of standard noises looks from the side: standard noise, in every direction."""
     a = math.radians(degrees)
-    words = f"along the direction of {degrees:g}°"
+    words = f"in the direction of {degrees:g}°"
     return View(words, lambda z: z[:, 0] * math.cos(a) + z[:, 1] * math.sin(a), stats.norm)
 
 
@@ -648,7 +648,7 @@ EXERCISES = (
         lhs="p_x(x)",
         rhs=r"\sum_{z:\,g(z)=x}p_z(z)",
         meaning="The shares of four pictures, from tables of p_z and g: p_x[:, 0] to p_x[:, 3].",
-        quantity="the shares",
+        quantity="the right table",
         reference=_pushforward,
         evidence=Numeric(
             points(p_z=simplex(4), g=whole(4, 4)),

@@ -132,6 +132,7 @@ def dpm2(
     y: Tensor | None = None,
     guidance: float = 1.0,
     steps: Steps = 10,
+    noisy: bool = False,
     generator: torch.Generator | None = None,
     clip: bool = False,
     keep: int | Sequence[int] | None = None,
@@ -142,6 +143,10 @@ def dpm2(
     the last two: x_s = σ_s/σ_t·x_t − √ᾱ_s·(e^{−h} − 1)·D, D = x̂_0 + (x̂_0 − x̂_0')·h/(2h'). The
     first and the last step have only one guess, and are those of ``ddim``. One evaluation a step,
     no noise after x_T. The other arguments as for ``ddpm``. Lu et al. 2022, algorithm 2.
+
+    noisy: solve the stochastic equation instead, with the same D and fresh noise in every step but
+    the last: x_s = σ_s/σ_t·e^{−h}·x_t + √ᾱ_s·(1 − e^{−2h})·D + σ_s·√(1 − e^{−2h})·ε. Fresh noise
+    washes out what an inexact network got wrong earlier. diffusers' "sde-dpmsolver++".
     """
     schedule = model.schedule
     bar = schedule.alpha_bar
@@ -158,6 +163,10 @@ def dpm2(
             middle = guess + (guess - last) * (h / (2 * h_last))
         before[:] = guess, h
         shrink = math.sqrt((1 - float(bar[s])) / (1 - float(bar[t])))
+        if noisy:
+            fresh = -math.expm1(-2 * h)  # the share of the variance that is drawn anew
+            x = shrink * math.exp(-h) * x + math.sqrt(float(bar[s])) * fresh * middle
+            return x + math.sqrt((1 - float(bar[s])) * fresh) * _noise(x, generator)
         return shrink * x - math.sqrt(float(bar[s])) * math.expm1(-h) * middle
 
     chain = times(schedule, steps)

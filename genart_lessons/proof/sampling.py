@@ -458,7 +458,8 @@ def _wrong(trial: Trial, case: Case, fault: str, mistake: str | None) -> Verdict
     at, equation = _words(case), trial.equation
     sentence = f"{fault} ({listed(at)})." if at else f"{fault}."
     if mistake:
-        sentence = f"{mistake}. {f'At {listed(at)}' if at else 'Here'}: {fault}."
+        where = f"At {listed(at)}: {fault}" if at else fault[:1].upper() + fault[1:]
+        sentence = f"{mistake}. {where}."
     kind = equation.evidence.kind
     return Verdict(equation.id, False, equation.title, sentence, kind, mistake, at)
 

@@ -134,7 +134,7 @@ def _tight(points: np.ndarray) -> tuple[float, ...]:
 
 def _two_panels(title, alt, caption, notes):
     """A Picture with two square panels and a place for a colour scale, laid out by hand."""
-    side, left, gap, top, low = 344, 62, 78, 62 if notes else 42, 64
+    side, left, gap, top, low = 338, 62, 76, 62 if notes else 42, 64
     width, height = 900, top + side + low + 18
     picture = Picture(title, alt, width, height)
     picture.text(12 / width, 1 - 10 / height, title, size=12, weight="bold", va="top")
