@@ -38,7 +38,8 @@ def approx(want, rel=1e-9):
 
 def ask(id: str, **given) -> np.ndarray:
     """The reference at arguments of one's own."""
-    return find(id).reference(**{k: torch.as_tensor(v) for k, v in given.items()}).numpy()
+    given = {k: torch.as_tensor(v, dtype=torch.float64) for k, v in given.items()}
+    return find(id).reference(**given).numpy()
 
 
 # -- maps ------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ def test_a_coupling_by_autograd():
         assert back.detach().numpy() == approx(z[1:].numpy())
         J = torch.autograd.functional.jacobian(coupling, z)
         logarithm = torch.linalg.slogdet(J).logabsdet
-        assert float(find("1.11").reference(s[None])) == approx(float(logarithm))
+        assert find("1.11").reference(s[None]).item() == approx(logarithm.item())
 
 
 # -- likelihood and divergences --------------------------------------------------------------------
@@ -212,7 +213,7 @@ def test_entropies_and_divergences_by_scipy():
 def test_the_jensen_shannon_divergence_reaches_log_2_where_nothing_is_shared():
     p, q = [[0.5, 0.5, 0.0, 0.0]], [[0.0, 0.0, 0.3, 0.7]]
     assert ask("1.25", p=p, q=q)[0] == approx(math.log(2))
-    assert ask("1.25", p=p, q=p)[0] == approx(0)
+    assert ask("1.25", p=[[0.3, 0.7]], q=[[0.3, 0.7]])[0] == approx(0)
 
 
 def test_a_half_is_the_largest_factor_in_pinskers_bound():
@@ -288,7 +289,7 @@ def test_jensens_gap_by_scipy_and_by_a_small_step():
 
 def test_exact_means_by_quadrature():
     for case in find("1.29").evidence.cases:
-        want = stats.norm().expect(lambda x, tau=case["tau"]: math.exp(tau * x))
+        want = stats.norm().expect(lambda x, t=case["tau"]: math.exp(t * x), lb=-20, ub=20)
         assert find("1.29").evidence.truth(**case) == approx(want, rel=1e-8)
     for case in find("1.31").evidence.cases:
         p, q = stats.norm(case["mu"], 1), stats.norm(0, case["tau"])
@@ -452,11 +453,11 @@ WRONG = [
     ("1.8", r"\sqrt{-2\log u_1}\cos(2\pi u_2)", "shape"),
     ("1.8", lambda u_1, u_2: (u_1, u_2), "mean is 0.5"),
     ("1.8", lambda u_1, u_2: 12**0.5 * (torch.stack([u_1, u_2], -1) - 0.5), "the shape is not"),
-    ("1.8", lambda u_1, u_2: 1.03 * _polar(u_1, u_2), "standard deviation is 1.03"),
+    ("1.8", lambda u_1, u_2: 1.03 * _polar(u_1, u_2), "standard deviation is 1.02"),
     ("1.8", lambda u_1, u_2: torch.special.ndtri(torch.stack([u_1, u_1.roll(1)], -1)), "its own"),
     ("1.9", lambda A: (A @ A.mT).sum(-1), "shape"),
     ("1.12", lambda log_p_z, J: log_p_z - torch.linalg.slogdet(J).logabsdet.mean(-1), "layers"),
-    ("1.13", r"-\frac12\log(2\pi\sigma^2)-\sum_{n=1}^{N}\frac{(x_n-\mu)^2}{2\sigma^2}", "different"),
+    ("1.13", r"-\frac12\log(2\pi\sigma^2)-\sum_n\frac{(x_n-\mu)^2}{2\sigma^2}", "different"),
     ("1.14", lambda x: x.std(-1) ** 2, "unbiased"),
     ("1.16", lambda p, q: F.cross_entropy(q, p, reduction="none"), "different"),
     ("1.17", r"D_{KL}(p\Vert q)", "left-hand side again"),
@@ -487,7 +488,8 @@ def test_other_ways_to_write_what_is_wrong(id, candidate, says):
 @pytest.mark.parametrize(("id", "wrong"), [
     ("1.2", ["u^{2/a}", "2u^{1/a}", "-u^{1/a}", "u^{1/a}+1", "a^{1/u}", "u^{-1/a}"]),
     ("1.3", [r"-\frac{\log(1+u)}{\lambda}", r"-\frac{\log(1-u)}{2\lambda}", r"-\log(1-u)",
-             r"-\frac{(1-u)}{\lambda}", r"-\frac{\log(1-u)}{\lambda^2}", r"-\frac{\log(2-u)}{\lambda}"]),
+             r"-\frac{1-u}{\lambda}", r"-\frac{\log(1-u)}{\lambda^2}",
+             r"-\frac{\log(2-u)}{\lambda}"]),
     ("1.4", [r"\Phi\left(\frac{x+\mu}{\sigma}\right)", r"2\Phi\left(\frac{x-\mu}{\sigma}\right)",
              r"\Phi\left(\frac{x}{\sigma}\right)", r"\Phi(x-\mu)",
              r"\Phi\left(\frac{2(x-\mu)}{\sigma}\right)"]),
@@ -565,7 +567,8 @@ def test_draws_may_have_noise_of_another_kind_or_two():
 def test_determinants_are_read():
     points_ = points(d=uniform(0.5, 2), e=uniform(0.5, 2, 3))
     equation = Equation(
-        "9.3", "d", "x", "x", "", lambda d, e: d.log() - e.log().sum(-1), Numeric(points_),
+        "9.3", "d", "x", r"\log\det J-\sum_k\log\det B_k", "",
+        lambda d, e: d.log() - e.log().sum(-1), Numeric(points_),
         symbols={"det_J": lambda d, e: d, "det_B": lambda d, e: e},
     )  # fmt: skip
     for right in (
@@ -580,7 +583,7 @@ def test_determinants_are_read():
         (r"\log\det B", "list of numbers"),
         (r"\log\det(J", "never closed"),
         (r"\log\det", "ends too early"),
-        (r"\log\det J_k", "no index k"),
+        (r"\log\det J_k", "unknown symbol det_J_k"),
         (r"\log\det B_k", "outside its sum"),
     ):
         verdict = judge(equation, wrong)

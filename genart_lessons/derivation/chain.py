@@ -11,11 +11,11 @@ r"""A derivation: lines, each with its relation to the one before and its reason
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -96,23 +96,27 @@ class Report:
         parts += [f"not decided: line {', '.join(map(str, open_))}"] if open_ else []
         return "; ".join(parts)
 
-    def _repr_html_(self) -> str:
-        rows = []
+    def _repr_markdown_(self) -> str:
+        rows = ["| | line | formula | reason | what was found |", "|-|-|:-|:-|:-|"]
         for k, line in enumerate(self.derivation.lines):
             finding = self.findings[k - 1] if k else None
-            sign = _SIGNS.get(line.relation.partition(" ")[0], "")
-            said = "<br>".join(escape(p) for p in explained(finding)) if finding else ""
-            colour = {HOLDS: "#1b7837", BROKEN: "#b2182b", UNDECIDED: "#8c510a"}
-            mark = (f'<b style="color:{colour[finding.state]}">{_MARKS[finding.state]}</b>'
-                    if finding else "")  # fmt: skip
-            rows.append(
-                f"<tr><td>{mark}</td><td>{k + 1}</td>"
-                f'<td style="text-align:left">$\\displaystyle {sign} {escape(line.formula)}$</td>'
-                f'<td style="text-align:left">{escape(line.reason)}</td>'
-                f'<td style="text-align:left;font-size:90%">{said}</td></tr>'
-            )
-        head = escape(f"{self.derivation.title or 'A derivation'}: {self.summary()}")
-        return f"<div><b>{head}</b><table>{''.join(rows)}</table></div>"
+            said = "<br>".join(map(_cell, explained(finding))) if finding else ""
+            mark = _MARKS[finding.state] if finding else ""
+            formula = f"$\\displaystyle {_sign(line)} {_bars(line.formula)}$"
+            rows.append(f"| {mark} | {k + 1} | {formula} | {_cell(line.reason)} | {said} |")
+        head = f"**{self.derivation.title or 'A derivation'}**: {self.summary()}."
+        return "\n".join([head, "", *rows])
+
+
+def _bars(formula: str) -> str:
+    """The same formula without a bare bar, which would end the cell of a table."""
+    return formula.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+
+
+def _cell(text: str) -> str:
+    """Words in the cell of a table; what is LaTeX in them is shown as it was written."""
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"(\S*\\[A-Za-z]+\S*)", r"`\1`", text) if "\\" in text else text
 
 
 def explained(finding: Finding) -> list[str]:
@@ -144,7 +148,7 @@ class Derivation:
     """
 
     world: str
-    lines: tuple[Line, ...] = ()
+    lines: Sequence[Any] = ()
     title: str = ""
 
     def __post_init__(self) -> None:

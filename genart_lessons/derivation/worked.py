@@ -79,7 +79,8 @@ v = \frac{(1-b)(1-a)}{1-ab}
 m = \frac{\sqrt{b}(1-a)x_0+\sqrt{a}(1-b)y}{1-ab}""",
     (
         (r"\mathcal{N}(y;\sqrt{a}\,x,1-a)\,\mathcal{N}(x;\sqrt{b}\,x_0,1-b)",),
-        ("∝ x", r"\exp\left(-\frac{(y-\sqrt{a}\,x)^2}{2(1-a)}-\frac{(x-\sqrt{b}\,x_0)^2}{2(1-b)}\right)",
+        ("∝ x", r"\exp\left(-\frac{(y-\sqrt{a}\,x)^2}{2(1-a)}"
+                r"-\frac{(x-\sqrt{b}\,x_0)^2}{2(1-b)}\right)",
          "Bayes: what does not depend on x is left out"),
         ("∝ x", r"\exp\left(-\frac12\left(\frac{a}{1-a}+\frac{1}{1-b}\right)x^2"
                 r"+\left(\frac{\sqrt{a}\,y}{1-a}+\frac{\sqrt{b}\,x_0}{1-b}\right)x\right)",

@@ -185,7 +185,7 @@ _COUNTED = (
 
 # -- linear encoders and decoders ------------------------------------------------------------------
 
-_WIDE, _NARROW, _PICTURES = 5, 2, 6
+_WIDE, _NARROW, _PICTURES = 6, 2, 8
 
 
 def _covariance(x):
@@ -271,7 +271,7 @@ _LINEAR = (
         rhs=r"\sum_{j=k+1}^{d}\lambda_j",
         meaning="No linear encoder and decoder with k code numbers lose less than the variance "
         "along the d − k directions that PCA drops (λ: the eigenvalues of the covariance, largest "
-        "first); here the pictures are centred, d = 5 and k = 2.",
+        "first); here the pictures are centred, d = 6 and k = 2.",
         quantity="the bound",
         reference=_dropped,
         evidence=Bound(
@@ -773,17 +773,16 @@ def _blend_guess():
 
 
 _LEAST = with_more(
-    points(sigma=uniform(0.2, 1.5), tau=uniform(0.3, 2, 4)),
+    points(sigma=uniform(0.2, 1.5), tau=uniform(0.3, 2, 3)),
     J=lambda sigma, tau: (1 / (tau**2 + sigma[:, None] ** 2)).sum(-1),
 )
-_LEAST_EXAMPLE = {"sigma": 1.0, "tau": [1.0, 1.0, 2.0, 0.5], "J": 0.5 + 0.5 + 0.2 + 0.8}
-_TAUS4 = entries("tau", 4, above_zero=True)
+_LEAST_EXAMPLE = {"sigma": 1.0, "tau": [1.0, 2.0, 0.5], "J": 0.5 + 0.2 + 0.8}
 
 
 def _least_in_letters():
     """Σ E[(x − a y)²] with a = τ²/(τ² + σ²), by integrating over pixel and noise."""
     found = []
-    for tau in _TAUS4:
+    for tau in _TAUS:
         a = tau**2 / (tau**2 + _SIGMA**2)
         error = (1 - a) * _PIXEL - a * _SIGMA * _EPS
         found.append(mean(mean(error**2, _EPS, 0, 1), _PIXEL, 0, tau))
@@ -1022,7 +1021,10 @@ _NOISY = (
         quantity="the best answer",
         reference=lambda y, p, mu, tau, sigma, score: _blend_mean(y, p, mu, tau, sigma),
         evidence=Numeric(_BLEND, _BLEND_EXAMPLE, where="random points in random mixtures"),
-        symbols={"s(y)": lambda score, **_: score},
+        symbols={
+            "s(y)": lambda score, **_: score,
+            "f": lambda score, p, **noised: _blend_log_parts(p=torch.ones_like(p), **noised).exp(),
+        },
         definition=Definition(
             "derived as the mean of x over the posterior, for mixtures of 3 Gaussians (SymPy)",
             _blend_guess,
@@ -1032,6 +1034,7 @@ _NOISY = (
                 "mu": _MUS,
                 "tau": _TAUS,
                 "sigma": _SIGMA,
+                "f": _DENSITIES,
                 "score": _BLEND_SCORE,
                 "s(y)": _BLEND_SCORE,
             },
@@ -1074,21 +1077,21 @@ _NOISY = (
         lhs=r"\mathbb{E}\lVert x-\mathbb{E}[x\mid y]\rVert^2",
         rhs=r"\sigma^2d-\sigma^4J",
         meaning="All the noise, σ²d, less what the score tells: J = E‖s(y)‖², for d pixels. Here "
-        "they are independent, x ~ N(0, diag τ²), and d = 4.",
+        "they are independent, x ~ N(0, diag τ²), and d = 3.",
         quantity="the least error",
         reference=lambda sigma, tau, J: (
             tau**2 * sigma[:, None] ** 2 / (tau**2 + sigma[:, None] ** 2)
         ).sum(-1),
-        evidence=Numeric(_LEAST, _LEAST_EXAMPLE, where="random worlds of four pixels"),
+        evidence=Numeric(_LEAST, _LEAST_EXAMPLE, where="random worlds of three pixels"),
         symbols={"d": lambda tau, **_: _like(tau, tau.shape[-1])},
         definition=Definition(
             "derived by integrating (x − ay)² over pixels and noise, a the best slope (SymPy)",
             _least_in_letters,
             {
                 "sigma": _SIGMA,
-                "tau": _TAUS4,
-                "d": sympy.Integer(4),
-                "J": sympy.Add(*(1 / (tau**2 + _SIGMA**2) for tau in _TAUS4)),
+                "tau": _TAUS,
+                "d": sympy.Integer(3),
+                "J": sympy.Add(*(1 / (tau**2 + _SIGMA**2) for tau in _TAUS)),
             },
         ),
         cite="Brown 1971; Efron 2011, section 2",
@@ -1231,6 +1234,11 @@ _STEP, _RATE = positive("Delta", "R")
 _X_ERROR = real("e")[0]
 
 
+def _decibels():
+    squares = ((a - b) ** 2 for a, b in zip(_X4, _X4_HAT, strict=True))
+    return 10 * sympy.log(1 / (sympy.Add(*squares) / 4)) / sympy.log(10)
+
+
 def _lengths(generator, count):
     """Probabilities of four symbols, and lengths of code words with Σ 2^{−ℓ} = 1 (Kraft)."""
     p, q = simplex(4)(generator, count), simplex(4)(generator, count)
@@ -1246,7 +1254,7 @@ _P4, _ELLS = entries("p", 4, above_zero=True), entries("ell", 4)
 
 def _shortest():
     """Σ p ℓ with ℓ = −log₂ q at the best shares q, by Lagrange."""
-    shares = best_shares(_P4)
+    shares = [share.subs(sympy.Add(*_P4), 1) for share in best_shares(_P4)]
     return sympy.Add(*(-p * sympy.log(q) / sympy.log(2) for p, q in zip(_P4, shares, strict=True)))
 
 
@@ -1261,10 +1269,10 @@ def _distortion(tau, R):
 
 
 def _rate_solved():
-    """R = ½ log₂(τ²/D), solved for D."""
-    distortion = positive("D")[0]
-    rate = sympy.log(_TAU**2 / distortion) / (2 * sympy.log(2))
-    return sympy.solve(sympy.log(2) * (rate - _RATE), distortion)[0]
+    """R = ½ log₂(τ²/D) with D = τ² 2^u, solved for u."""
+    (u,) = real("u")
+    rate = sympy.expand_log(sympy.log(sympy.Integer(2) ** -u)) / (2 * sympy.log(2))
+    return _TAU**2 * sympy.Integer(2) ** sympy.solve(rate - _RATE, u)[0]
 
 
 _BITS = (
@@ -1284,16 +1292,8 @@ _BITS = (
         ),
         symbols={"d": lambda x, x_hat: _like(x, x.shape[-1])},
         definition=Definition(
-            "derived from 20 log₁₀ of the peak over the root mean square error (SymPy)",
-            lambda: (
-                -20
-                * sympy.log(
-                    sympy.sqrt(
-                        sympy.Add(*((a - b) ** 2 for a, b in zip(_X4, _X4_HAT, strict=True))) / 4
-                    )
-                )
-                / sympy.log(10)
-            ),
+            "derived from 10 log₁₀ of the peak's square over the mean squared error (SymPy)",
+            _decibels,
             {"x": _X4, "x_hat": _X4_HAT, "d": sympy.Integer(4)},
         ),
         cite="Huynh-Thu & Ghanbari 2008",
@@ -1403,7 +1403,6 @@ _BITS = (
             "derived as the least Σ pℓ with Σ 2^(−ℓ) = 1, by Lagrange (SymPy)",
             _shortest,
             {"p": _P4, "ell": _ELLS},
-            {_P4[3]: 1 - _P4[0] - _P4[1] - _P4[2]},
         ),
         sources=("S12",),
         cite="Shannon 1948, theorem 9; Cover & Thomas 2006, theorem 5.3.1",
@@ -1599,15 +1598,18 @@ _SET_X, _SET_E, _SET_D = (
 )
 
 
-def _autoencoder_in_letters():
-    x, E, D = (sympy.Matrix(m) for m in (_SET_X, _SET_E, _SET_D))
-    return x, x * E.T * D.T
+_SET_BACK = [entries(f"x_hat_{n + 1}", 3) for n in range(4)]
 
 
 def _encoder_slopes():
-    x, back = _autoencoder_in_letters()
-    loss = sympy.Add(*((x - back).applyfunc(lambda e: e**2))) / 4
-    return tuple(sympy.expand(sympy.diff(loss, entry)) for row in _SET_E for entry in row)
+    """By the chain rule: −2(x − x̂)/N of each pixel, times the slope of (D E x) by each E_ji."""
+    x, E, D, back = (sympy.Matrix(m) for m in (_SET_X, _SET_E, _SET_D, _SET_BACK))
+    seen, by_pixel = x * E.T * D.T, -2 * (x - back) / 4
+    return tuple(
+        sympy.Add(*(by_pixel[n, i] * sympy.diff(seen[n, i], e) for n in range(4) for i in range(3)))
+        for row in _SET_E
+        for e in row
+    )
 
 
 def _encoder_gradient(x, E, D):
@@ -1688,18 +1690,16 @@ _EXERCISES = (
         ),
         symbols={
             "x_hat": _through,
-            "z": lambda x, E, D: x @ E.mT,
             "N": lambda x, E, D: _like(x, x.shape[-2]),
         },
         definition=Definition(
-            "derived by differentiating the loss of four pictures by each entry of E (SymPy)",
+            "derived by the chain rule, over four pictures and each entry of E (SymPy)",
             _encoder_slopes,
             {
                 "x": tuple(_SET_X),
                 "E": tuple(_SET_E),
                 "D": tuple(_SET_D),
-                "x_hat": tuple(map(tuple, _autoencoder_in_letters()[1].tolist())),
-                "z": tuple(map(tuple, (sympy.Matrix(_SET_X) * sympy.Matrix(_SET_E).T).tolist())),
+                "x_hat": tuple(_SET_BACK),
                 "N": sympy.Integer(4),
             },
         ),

@@ -440,13 +440,10 @@ def _shuffling_costs(F):
     return torch.stack(moved).mean(0) / F.shape[-1]
 
 
-_F2 = _table("F", 2, _PLACES)
-
-
 def _shuffling_in_letters():
     """Each place gets each place's features equally often: Σ_c of the mean of (F_cj − F_ci)²."""
     found = []
-    for row in _F2:
+    for row in _FS:
         found += [(a - b) ** 2 for a in row for b in row]
     return sympy.Add(*found) / _PLACES**2
 
@@ -587,20 +584,15 @@ _GRAMS = (
         quantity="the mean",
         reference=_shuffling_costs,
         evidence=Numeric(
-            points(F=uniform(-2, 2, 2, _PLACES)),
-            {"F": [[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]},
+            _ONE,
+            {"F": [[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]},
             where="random features, every order of their 4 places counted",
         ),
         symbols=_FEATURES,
         definition=Definition(
             "derived from (F_cj − F_ci)² over every pair of places, all as likely (SymPy)",
             _shuffling_in_letters,
-            {
-                "F": _F2,
-                "C": sympy.Integer(2),
-                "N": sympy.Integer(_PLACES),
-                "F_bar": tuple(sympy.Add(*row) / _PLACES for row in _F2),
-            },
+            _FEATURE_LETTERS,
         ),
         sources=("D10",),
         near_misses=(
@@ -681,12 +673,20 @@ def _style_in_letters(ours):
 
 
 def _style_slopes_in_letters():
-    """∂E/∂F by the chain rule over both factors of G, for an A that is as symmetric as G."""
-    loss = _style_in_letters(_gram_in_letters())
-    return tuple(sympy.diff(loss, f) for row in _FS for f in row)
+    """By the chain rule: ∂E/∂G of each entry, times the slope of F Fᵀ/N by each feature."""
+    by_entry = [
+        [sympy.diff(_style_in_letters(_GS), _GS[a][b]) for b in range(_C)] for a in range(_C)
+    ]
+    made = _gram_in_letters()
+    pairs = list(itertools.product(range(_C), repeat=2))
+    return tuple(
+        sympy.Add(*(by_entry[a][b] * sympy.diff(made[a][b], f) for a, b in pairs))
+        for row in _FS
+        for f in row
+    )
 
 
-_SYMMETRIC = {_AS[b][a]: _AS[a][b] for a in range(_C) for b in range(a + 1, _C)}
+_SYMMETRIC = {m[b][a]: m[a][b] for m in (_AS, _GS) for a in range(_C) for b in range(a + 1, _C)}
 
 # Rows f_i (N, C) and s_j (M, C): what the network says at each place of the picture and the style.
 
@@ -793,12 +793,12 @@ _STYLE = (
         ),
         symbols={**_LENGTHS, "G": lambda F, A: _gram(F)},
         definition=Definition(
-            "derived by differentiating (8.8) by each feature (SymPy)",
+            "derived by the chain rule from (8.8) through (8.5), for every feature (SymPy)",
             _style_slopes_in_letters,
             {
                 "F": _FS,
                 "A": _AS,
-                "G": tuple(map(tuple, _gram_in_letters())),
+                "G": _GS,
                 "C": sympy.Integer(_C),
                 "N": sympy.Integer(_PLACES),
             },
@@ -820,8 +820,9 @@ _STYLE = (
                 "F is in G twice: the square's 2 and that 2 cancel the 4 in 1/(4C²)",
             ),
             NearMiss(
-                lambda F, A: _style_slope(F, A) * 4,
-                "the 4 below the line is cancelled by the square's 2 and by F's being in G twice",
+                lambda F, A: _style_slope(F, A) * 2,
+                "the 4 below the line is cancelled whole: by the square's 2, and by F's being in "
+                "G twice, in a product with A that is as symmetric as G",
             ),
             NearMiss(
                 r"\frac{1}{C^2N}\sum_{b=1}^{C}(A_{cb}-G_{cb})F_{bi}",
@@ -1331,10 +1332,6 @@ _WAY = (
                 "this is the scaled identity with which L-BFGS starts, sᵀy/yᵀy · I",
             ),
             NearMiss(
-                lambda H, s, y: torch.linalg.inv(_product(torch.linalg.inv(H), s, y)),
-                "H is turned into its inverse and back: it is the inverse Hessian's guess already",
-            ),
-            NearMiss(
                 lambda H, s, y: H,
                 "nothing is learnt: this is the old guess",
             ),
@@ -1521,8 +1518,8 @@ _FAST = (
         lhs=r"\mathrm{AdaIN}(F,S)_{ci}",
         rhs=r"s_c\,\frac{F_{ci}-\mu_c}{\sigma_c}+m_c",
         meaning="Instance normalisation takes each channel's own mean μ and spread σ out, and then "
-        "the style's, m and s, are put in; a network for one style has s and m as weights. (Spreads "
-        "by 1/N, and without the small ε that code adds.)",
+        "the style's, m and s, are put in; a network for one style has s and m as weights. Spreads "
+        "are by 1/N here, and without the small ε that code adds.",
         quantity="the features",
         free_index="ci",
         reference=lambda F, S: _adain(F, S),

@@ -40,17 +40,23 @@ def judge(equation: Equation, given: Any, seconds: float = SECONDS) -> Verdict:
         return not_tried
     except LatexError as error:
         if equation.typeset_only:
-            why = f"this equation is not read as a formula ({equation.typeset_only})"
-            return refuse(equation, f"{why}: give a Python function.")
+            return _asks_for_a_function(equation)
         return refuse(equation, f"the formula cannot be read: {error}")
     except NoAnswer:
         return refuse(equation, f"it gave no answer within {seconds:g} s.")
     except CandidateError as error:
+        if equation.typeset_only and isinstance(given, str):
+            return _asks_for_a_function(equation)  # it was read, but it is made of matrices
         return refuse(equation, f"it cannot be compared: {error}")
     except RecursionError:
         return refuse(equation, "it cannot be compared: it calls itself without end")
     except Exception as error:  # a candidate nobody has thought of
         return refuse(equation, f"it cannot be compared: {type(error).__name__}: {said(error)}")
+
+
+def _asks_for_a_function(equation: Equation) -> Verdict:
+    why = f"this equation is not read as a formula ({equation.typeset_only})"
+    return refuse(equation, f"{why}: give a Python function.")
 
 
 def _examine(equation: Equation, given: Any, seconds: float) -> Verdict:

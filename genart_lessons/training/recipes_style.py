@@ -19,7 +19,7 @@ from genart_lessons.training.loop import fit
 from genart_lessons.training.run import History
 
 STYLIST: dict = dict(lr=2e-3, schedule="cosine", warmup=100, clip_grad=10.0, ema=0.995)
-STYLIST_STEPS = 4_000
+STYLIST_STEPS = 1_400
 CONTENTS, CONTENT_SIZE, BATCH = 400, 224, 8
 UNSEEN = ("chelsea", "coffee", "camera")
 
@@ -41,7 +41,7 @@ STYLES = {
     "hearts": partial(data.quilt, "heart", 320),
 }
 # What differs from ``models.style``'s weights, for one style.
-WEIGHTS: dict[str, dict[str, float]] = {}
+WEIGHTS: dict[str, dict[str, float]] = {"ihc": {"style_weight": 20.0}}
 
 
 def contents(n: int = CONTENTS, size: int = CONTENT_SIZE, seed: int = 0) -> Tensor:
