@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from genart_lessons.models import flow, shapes
-from genart_lessons.training import bench, bench_flow, recipes_flow
+from genart_lessons.training import bench, bench_flow, load_weights, recipes_flow, weights_card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -128,3 +128,15 @@ def test_batches_are_points_of_the_shape():
     assert x.shape == (50, 2) and bool(shape.log_prob(x).isfinite().all())
     again = recipes_flow.batches(shape, seed=3, points=500, batch_size=50).at(0)["x"]
     assert torch.equal(x, again)
+
+
+@pytest.mark.parametrize("name", recipes_flow.SHAPES)
+def test_the_shipped_weights_are_what_their_card_says(name):
+    model, card = load_weights(flow.Flow(), name), weights_card(name)
+    found = recipes_flow.measure(model, name=name, points=5000)
+    assert found["kl"] == pytest.approx(card["results"]["kl"], abs=5 * found["kl_se"])
+    assert found["kl"] < 0.05 and card["steps"] == recipes_flow.FLOW_STEPS
+    z = torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = model.double()
+    with torch.no_grad():
+        assert (exact.inverse(exact(z)[0])[0] - z).abs().max() < 1e-9

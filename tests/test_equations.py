@@ -661,7 +661,7 @@ def test_ids_are_in_order_and_unique():
 def test_finding():
     assert find("3.7") is find(" (3.7) ")
     assert of_chapter(3) == of_chapter("03") == of_chapter("3")
-    assert {e.chapter for e in ALL} == {"00", "01", "03", "04", "05", "06", "07"}
+    assert {e.chapter for e in ALL} == {f"0{k}" for k in range(9)}
     for unknown, listed in (("3.99", "3.1, 3.2"), ("9.1", "0.…, 1.…"), ("", "0.…"), ("x", "3.…")):
         with pytest.raises(LookupError, match=re.escape(listed)):
             verify(unknown, ...)

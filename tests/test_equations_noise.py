@@ -366,7 +366,6 @@ def _polar(u_1, u_2):
 
 
 RIGHT = [
-    ("1.1", r"\mathbb{E}_{x\sim p_x}[f(x)]"),
     ("1.1", lambda p_z, g, f: (p_z * f.gather(-1, g)).sum(-1)),
     ("1.2", r"\sqrt[a]{1-u}"),
     ("1.2", lambda a, u: D.Beta(a, torch.ones_like(a)).sample()),
@@ -403,8 +402,10 @@ RIGHT = [
     ("1.19", torch.vmap(torch.func.grad(lambda logits, p: F.cross_entropy(logits, p)))),
     ("1.20", r"\frac12\Big(\frac{\sigma_p^2+(\mu_q-\mu_p)^2}{\sigma_q^2}-1"
      r"-\log\frac{\sigma_p^2}{\sigma_q^2}\Big)"),
-    ("1.21", r"\sum_k w_k(\sigma_k^2+\mu_k^2)-\bar\mu^2"),
-    ("1.22", r"q(x)\log\frac{q(x)}{p(x)}-q(x)D_{KL}(q\Vert p)"),
+    ("1.21", lambda w, mu, sigma: (w * (sigma**2 + mu**2)).sum(-1) - (w * mu).sum(-1) ** 2),
+    ("1.22", torch.vmap(torch.func.grad(
+        lambda logits, p: (logits.softmax(-1) * (logits.log_softmax(-1) - p.log())).sum()
+    ))),
     ("1.23", r"H(m)-\frac12H(p)-\frac12H(q)"),
     ("1.24", r"\frac12D_{KL}(p\Vert m)+\frac12D_{KL}(q\Vert m)"),
     ("1.25", r"\sum_x m(x)(\log 2-h(x))"),
@@ -416,7 +417,7 @@ RIGHT = [
     ("1.30", r"\frac{s}{\sqrt N}"),
     ("1.31", r"\frac1N\sum_{n=1}^N w_nf(x_n)"),
     ("1.32", lambda w: w.shape[-1] / (1 + w.var(-1, correction=0) / w.mean(-1) ** 2)),
-    ("1.33", r"\frac{\tau}{\sqrt{2-\frac{1}{\tau^2}}}"),
+    ("1.33", lambda tau: tau / (2 - tau**-2).sqrt()),
     ("1.x1", lambda p_z, g: torch.stack([(p_z * (g == k)).sum(-1) for k in range(4)], -1)),
     ("1.x2", lambda sigma, u: sigma * torch.randn(len(u), 2).norm(dim=-1)),
     ("1.x3", lambda x, mu, sigma: D.Normal(mu, sigma).log_prob(x.log()).exp() / x),

@@ -45,6 +45,7 @@ def own_picture(
     if isinstance(source, Image.Image):
         return _scaled(_checked(source, "this picture"), size)
     content, name = _bytes(source)
+    Image.init()  # else Pillow knows the commonest formats only, and trips over the others' names
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own warning of bombs: ours is an error, below
         try:

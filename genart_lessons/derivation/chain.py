@@ -87,8 +87,9 @@ class Report:
         """One sentence: does it hold, and where does it not?"""
         if not self.findings:
             return "one line alone says nothing"
+        n = len(self.findings)
         if self.ok:
-            return f"all {len(self.findings)} links hold"
+            return f"all {n} links hold" if n > 1 else "the link holds"
         where = ", ".join(map(str, self.broken))
         open_ = [k + 2 for k, f in enumerate(self.findings) if f.state == UNDECIDED]
         parts = [f"line {where} does not follow from the line before"] if self.broken else []
@@ -194,6 +195,20 @@ class Derivation:
                     found.append(k + 2)
         return tuple(found)
 
+    def __repr__(self) -> str:
+        lines = [f"{self.title or 'A derivation'}:"]
+        for k, line in enumerate(self.lines, 1):
+            reason = f"   ({line.reason})" if line.reason else ""
+            lines.append(f"   {k:2}  {line.relation:2} {line.formula}{reason}")
+        return "\n".join(lines)
+
+    def _repr_markdown_(self) -> str:
+        rows = ["| line | formula | reason |", "|-|:-|:-|"]
+        for k, line in enumerate(self.lines, 1):
+            formula = f"$\\displaystyle {_sign(line)} {_bars(line.formula)}$"
+            rows.append(f"| {k} | {formula} | {_cell(line.reason)} |")
+        return "\n".join([f"**{self.title or 'A derivation'}**", "", *rows])
+
     # -- files -----------------------------------------------------------------------------------
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, whole or not at all; ``load`` reads it again."""
@@ -266,7 +281,7 @@ def as_line(line: Any, first: bool = False) -> Line:
     sign, _, letter = relation.strip().partition(" ")
     sign = RELATIONS.get(sign, {"<=": "≤", ">=": "≥"}.get(sign, sign))
     if not first and not sign:
-        raise ValueError(f"the line {formula!r} needs its relation to the one before: = ≤ ≥ ∝")
+        raise ValueError(f"the line {formula!r} needs its relation to the one before: = ≤ ≥ ≈ ∝")
     return Line(formula.strip().strip("$").strip(), f"{sign} {letter}".strip(), str(reason))
 
 

@@ -67,7 +67,7 @@ def read(source: str, world: World) -> Node:
 def split_line(source: str) -> list[tuple[str, str]]:
     r"""``a = b \le c`` as [("", "a"), ("=", "b"), ("≤", "c")]: cut outside of brackets.
 
-    A proportionality may name its letter: ``\propto_{x}`` gives "∝ x". Raises LatexError for a
+    ``\propto_{x}`` and ``\approx_{h}`` name a letter: "∝ x", "≈ h". Raises LatexError for a
     side that is empty.
     """
     found = tokens(source)
@@ -77,7 +77,7 @@ def split_line(source: str) -> list[tuple[str, str]]:
         level += (text in _OPEN) - (text in _CLOSE)
         if level == 0 and text in RELATIONS:
             end, letter = k + 1, ""
-            if text == r"\propto" and end < len(found) and found[end].text == "_":
+            if RELATIONS[text] in "∝≈" and end < len(found) and found[end].text == "_":
                 end, letter = _subscript(found, end + 1)
             cuts.append((k, end, f"{RELATIONS[text]} {letter}".strip()))
             k = end
@@ -288,6 +288,12 @@ class _Reader:
             return self._divergence()
         if text == "N" and not self.world.known("N") and self.peek(1) == "(":
             return self._normal()
+        if (
+            text == "H"
+            and self.peek(1) == "("
+            and not (self.world.known("H") or self.world.tables("H"))
+        ):
+            return self._entropy()
         if text == r"\pi" and not self.world.known("pi"):
             self.take()
             return self.node("pi", start=start)
@@ -516,7 +522,10 @@ class _Reader:
     def factor_after(self, what: str) -> Node:
         if not self._starts_factor():
             raise self.fail(f"of what is this {what}?")
-        return self.factor()
+        place, value = self.place(), self.factor()
+        if self._starts_factor() or self.peek() == "*":
+            raise self.fail(f"how far does {what} reach? Put brackets round it", place)
+        return value
 
     def _gradient(self) -> Node:
         start = self.place()
@@ -668,6 +677,20 @@ class _Reader:
         kind = "JSD" if kind in {"JS", "JSD"} else "KL"
         return self.node("divergence", kind, tuple(letters), p, q, start=start)
 
+    def _entropy(self) -> Node:
+        """``H(p)`` and ``H(p, q)``."""
+        start = self.place()
+        self.at += 2
+        p, letters = self._law([])
+        q, other = p, letters
+        if self.peek() == ",":
+            self.take()
+            q, other = self._law([])
+        self.expect(")", start)
+        if not letters or set(letters) != set(other):
+            raise self.fail("an entropy is of distributions of the same letters", start)
+        return self.node("entropy", tuple(letters), p, q, start=start)
+
     def _side(self, start: int) -> tuple[Node, list[str]]:
         """One side of a divergence: a distribution, or a mixture such as (p + q)/2."""
         here, depth = self.at, self.depth
@@ -739,7 +762,7 @@ class _Reader:
             if self.world.kind(name) == FUNCTION:
                 arguments = self._arguments()
                 return self.node("apply", name, *arguments, start=start)
-            if self.world.kind(name) == DEFINED and self.world.arguments(name):
+            if self.world.kind(name) == DEFINED and self.world.arguments(name) and not index:
                 self._own_letters(name, self._arguments(), start)
                 return self.node("name", name, start=start)
         if self.world.kind(name) == DENSITY or self.world.tables(name):

@@ -21,8 +21,9 @@ from genart_lessons.derivation.world import FINITE, NUMBER, Scene, World, WorldE
 from genart_lessons.proof.spelling import LatexError
 
 HOLDS, BROKEN, UNDECIDED = "holds", "broken", "undecided"
-CLOSE, SETTLED = 1e-8, 1e-6  # relative gaps: of equal sides; of an integral on two grids
-_OVER_THE_LINE = {"integral", "expect", "divergence", "moment"}
+CLOSE, APART = 1e-8, 1e-6  # relative gaps: of sides that are equal, and of such as are not
+SETTLED = 1e-3  # relative change of an integral from one grid to another that is still borne
+_OVER_THE_LINE = {"integral", "expect", "divergence", "moment", "entropy"}
 STRICT = 1e-7  # how far the wrong way an inequality must be, relatively, to be broken
 
 
@@ -54,8 +55,20 @@ class Sides:
     right: Tensor
     kind: str
     free: tuple[str, ...] = ()
-    settled: bool = True
+    error: Tensor | None = None  # of the integrals in them, as two grids tell; None: there are none
     dims: int = field(default=0)
+
+    @property
+    def settled(self) -> bool:
+        """Are all integrals known well enough to compare anything?"""
+        return self.error is None or bool((self.error <= SETTLED * self.scale).all())
+
+    @property
+    def scale(self) -> Tensor:
+        return torch.maximum(self.left.abs(), self.right.abs()).clamp(min=1e-3)
+
+    def doubt(self, times: float) -> Tensor | float:
+        return 0.0 if self.error is None else times * self.error
 
 
 def judge(left: Node, relation: str, right: Node, world: World, seed: int = 0) -> Finding:
@@ -63,12 +76,14 @@ def judge(left: Node, relation: str, right: Node, world: World, seed: int = 0) -
     sign, _, letter = relation.partition(" ")
     if sign == "∝":
         return _guarded(lambda: proportional(left, right, world, letter, seed))
+    if sign == "≈":
+        return _guarded(lambda: near(left, right, world, letter, seed))
     return _guarded(lambda: _judge(left, sign, right, world, seed))
 
 
 def plausible(left: Node, relation: str, right: Node, world: World) -> bool:
     """A quick look at a few points of one scene: False says that the link does not hold."""
-    if relation.startswith("∝"):
+    if relation[:1] in "∝≈":
         return True
     mild = any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side))
     try:
@@ -89,8 +104,6 @@ def _guarded(work: Callable[[], Finding]) -> Finding:
 
 
 def _judge(left: Node, sign: str, right: Node, world: World, seed: int) -> Finding:
-    if sign == "≈":
-        return Finding(UNDECIDED, "≈ does not say how near: write =, ≤ or ≥")
     mild = any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side))
     sides = [both(left, right, world, s) for s in world.scenes(seed=seed, mild=mild)]
     if not all(s.settled for s in sides):
@@ -104,14 +117,12 @@ def both(left: Node, right: Node, world: World, scene: Scene, settle: bool = Tru
     free = tuple(x for x in free if world.kind(x) == FINITE)
     a, b = Evaluator(scene).over_free((left, right), free)
     a, b = shaped(a, b)
-    settled = True
+    error = None
     if settle and any(n.op in _OVER_THE_LINE for side in (left, right) for n in _all(side)):
-        finer = Evaluator(scene, fine=281).over_free((left, right), free)
-        settled = all(
-            agree(x.tensor, y.tensor, SETTLED).all()
-            for x, y in zip((a, b), shaped(*finer), strict=True)
-        )
-    return Sides(scene, a.tensor, b.tensor, a.kind, free, settled, a.dims)
+        c, d = shaped(*Evaluator(scene, fine=281).over_free((left, right), free))
+        error = torch.maximum((a.tensor - c.tensor).abs(), (b.tensor - d.tensor).abs())
+        error = torch.nan_to_num(error, nan=0.0, posinf=math.inf)
+    return Sides(scene, a.tensor, b.tensor, a.kind, free, error, a.dims)
 
 
 def shaped(a: Value, b: Value) -> tuple[Value, Value]:
@@ -136,7 +147,7 @@ def agree(a: Tensor, b: Tensor, close: float) -> Tensor:
 
 def compared(sides: Sequence[Sides], sign: str) -> Finding:
     points = sum(len(s.left) for s in sides)
-    bad = [~_holds(s, sign) for s in sides]
+    bad = [_fails(s, sign) for s in sides]
     undefined = [_undefined(s) for s in sides]
     count = sum(int(u.sum()) for u in undefined)
     wrong = [b & ~u for b, u in zip(bad, undefined, strict=True)]
@@ -155,15 +166,15 @@ def compared(sides: Sequence[Sides], sign: str) -> Finding:
             UNDECIDED, "one side has no value (a logarithm or root of something negative, or 0/0)",
             where=described(sides[k], n), assumes=assumption(sides, undefined), points=points,
         )  # fmt: skip
+    if not all(bool(_holds(s, sign).all()) for s in sides):
+        return Finding(UNDECIDED, "the two sides differ by so little that it may be rounding")
     return Finding(HOLDS, _held(sides, sign, points), points=points)
 
 
 def _held(sides: Sequence[Sides], sign: str, points: int) -> str:
     if sign == "=":
         return f"equal at {points} random points (float64)"
-    gap = torch.cat([(s.left - s.right).abs().flatten() for s in sides])
-    scale = torch.cat([s.left.abs().flatten().clamp(min=1e-3) for s in sides])
-    equal = bool((gap <= CLOSE * scale).all())
+    equal = all(bool(_holds(s, "=").all()) for s in sides)
     return f"not violated at {points} random points" + (
         ", and always equal: = would do" if equal else ""
     )
@@ -176,14 +187,24 @@ def _undefined(s: Sides) -> Tensor:
 
 
 def _holds(s: Sides, sign: str) -> Tensor:
+    """Points where the link holds as nearly as can be told."""
     if sign == "=":
-        same = agree(s.left, s.right, CLOSE)
+        gap = (s.left - s.right).abs()
+        same = (gap <= CLOSE * s.scale + s.doubt(10)) | (s.left == s.right)
+        same = same | (s.left.isnan() & s.right.isnan())
         return same.flatten(1).all(1) if s.dims else same
     if s.dims:
         raise Meaningless("≤ and ≥ compare numbers")
     gap = s.right - s.left if sign == "≤" else s.left - s.right
-    scale = torch.maximum(s.left.abs(), s.right.abs()).clamp(min=1e-3)
-    return gap >= -STRICT * scale
+    return gap >= -(STRICT * s.scale + s.doubt(100))
+
+
+def _fails(s: Sides, sign: str) -> Tensor:
+    """Points where it fails beyond doubt."""
+    if sign != "=":
+        return ~_holds(s, sign)
+    bad = (s.left - s.right).abs() > APART * s.scale + s.doubt(100)
+    return bad.flatten(1).any(1) if s.dims else bad
 
 
 def _broken(s: Sides, wrong: Tensor, sign: str, sides, everywhere, points: int) -> Finding:
@@ -280,6 +301,44 @@ def proportional(left: Node, right: Node, world: World, letter: str, seed: int) 
             )  # fmt: skip
     said = f"left over right does not depend on {letter} ({checked} random points)"
     return Finding(HOLDS, said, points=checked)
+
+
+SHRINK = (1.0, 0.1, 0.01, 0.001)
+
+
+def near(left: Node, right: Node, world: World, letter: str, seed: int) -> Finding:
+    """Does the relative gap of the two sides vanish as ``letter`` goes to 0?"""
+    if world.kind(letter) != NUMBER:
+        return Finding(
+            UNDECIDED, r"≈ when what becomes small? Name a number of the world: \approx_{h}"
+        )
+    checked, slowest = 0, 0.0
+    for scene in world.scenes(seed=seed, mild=True):
+        start, gaps = scene.numbers[letter], []
+        for share in SHRINK:
+            scene.numbers[letter] = start * share
+            found = both(left, right, world, scene, settle=False)
+            size = torch.maximum(found.left.abs(), found.right.abs()).clamp(min=1e-300)
+            gap = (found.left - found.right).abs() / size
+            gaps.append(gap.flatten(1).amax(1) if found.dims else gap)
+        scene.numbers[letter] = start
+        gap = torch.stack(gaps)  # (shares, points)
+        checked += gap.shape[1]
+        if not bool(torch.isfinite(gap).all()):
+            return Finding(UNDECIDED, f"one side has no value for some small {letter}")
+        stays = gap[-1] > 0.5 * gap[-2]
+        if bool((stays & (gap[-1] > 1e-3)).any()):
+            n = int((gap[-1] * stays).argmax())
+            return Finding(
+                BROKEN, f"the relative gap does not vanish as {letter} goes to 0: at a hundredth "
+                "and at a thousandth of it", where=described(found, n),
+                left=float(gap[-2, n]), right=float(gap[-1, n]), points=checked,
+            )  # fmt: skip
+        slowest = max(slowest, float(gap[-1].max()))
+    if slowest > 0.05:
+        return Finding(UNDECIDED, f"the gap shrinks too slowly with {letter} to tell")
+    return Finding(HOLDS, f"the relative gap vanishes with {letter} ({checked} random points)",
+                   points=checked)  # fmt: skip
 
 
 def ratios(

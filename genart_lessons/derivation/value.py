@@ -645,6 +645,11 @@ class Evaluator:
             body = Node(op, (letter, None, None, body))
         return self(body)
 
+    def _entropy(self, node: Node) -> Value:
+        """H(p) = −Σ p log p, and H(p, q) = −Σ p log q; integrals for densities."""
+        letters, p, q = node.args
+        return self(Node("neg", (Node("expect", (letters, p, Node("call", ("log", q)))),)))
+
     def _at_point(self, law: Node) -> Node:
         return Node("normal", (Node("name", ("·",)), *law.args[1:]))
 
@@ -792,15 +797,20 @@ def _column(x: Tensor, like: Tensor) -> Tensor:
 
 @cache
 def whole_line(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights on the line: the trapezium rule in t, x = 1.5·sinh t, |t| ≤ 4.2."""
-    t = torch.linspace(-4.2, 4.2, n, dtype=torch.float64)
+    """Nodes and weights on the line: the trapezium rule in t, x = 1.5·sinh t.
+
+    Fewer nodes also end earlier, so that two grids differ where the tails still count.
+    """
+    end = 4.9 if n >= NODES else 4.5
+    t = torch.linspace(-end, end, n, dtype=torch.float64)
     return (1.5 * t.sinh()).view(-1, 1), (1.5 * t.cosh() * (t[1] - t[0])).view(-1, 1)
 
 
 @cache
 def half_line(n: int) -> tuple[Tensor, Tensor]:
-    """From 0 to ∞: x = exp(t − exp(−t)), |t| ≤ 4.2."""
-    t = torch.linspace(-4.0, 4.5, n, dtype=torch.float64)
+    """From 0 to ∞: x = exp(t − exp(−t)); fewer nodes end earlier, as above."""
+    end = 6.5 if n >= NODES else 6.0
+    t = torch.linspace(-4.0, end, n, dtype=torch.float64)
     x = (t - (-t).exp()).exp()
     return x, x * (1 + (-t).exp()) * (t[1] - t[0])
 

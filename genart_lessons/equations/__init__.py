@@ -23,7 +23,8 @@ from genart_lessons.proof import Equation, Verdict, judge
 from genart_lessons.proof import progress as kept
 
 _MODULES = (
-    start_here, maps, divergences, autoencoder, vae, gan, autoregressive, attention, diffusion, style,
+    start_here, maps, divergences, autoencoder, vae, gan, autoregressive, attention, diffusion,
+    style,
 )  # fmt: skip
 _BY_ID: dict[str, Equation] = {e.id: e for module in _MODULES for e in module.EQUATIONS}
 

@@ -804,7 +804,7 @@ def _kept(k, d):
     found = torch.empty_like(k)
     for size in d.unique().int().tolist():
         slanted = torch.linalg.qr(normal(size, size)(torch.Generator().manual_seed(size), 1))[0][0]
-        noise = torch.tensor(list(itertools.product((1.0, -1.0), repeat=size)), dtype=k.dtype)
+        noise = torch.tensor(list(itertools.product((1.0, -1.0), repeat=size)), dtype=torch.float64)
         along = (noise @ slanted).square().mean(0).cumsum(-1) / size
         here = d == size
         found[here] = along[k[here].long() - 1]
@@ -1053,7 +1053,7 @@ _NOISY = (
                 lambda y, p, mu, tau, sigma, score: (
                     y + sigma**2 * _blend_score(y, p, mu, tau, 0 * sigma)
                 ),
-                "this is the score of the clean law p(x): that of the noisy one, p(y), is asked for",
+                "this is the score of the clean law p(x): that of the noisy p(y) is asked for",
             ),
             NearMiss(r"\sigma^2s(y)", "this is what moves: y itself has to be added"),
             NearMiss(r"y+s(y)", "σ² is missing: the step would be as long for any noise"),
@@ -1812,10 +1812,6 @@ _EXERCISES = (
             ),
             NearMiss(r"-\log_{10}\sigma", "these are bels, and of the spread: multiply by 20"),
             NearMiss(
-                r"10\log_{10}\frac{1}{\sigma}",
-                "the mean square is σ²: of the spread it is 20 log₁₀",
-            ),
-            NearMiss(
                 r"-20\log_{10}\frac{\sigma}{255}", "the peak is 1 here: 255 is for whole numbers"
             ),
             NearMiss(r"-40\log_{10}\sigma", "σ is squared once: 10 log₁₀ of 1/σ² is −20 log₁₀ σ"),
@@ -1907,8 +1903,8 @@ _EXERCISES = (
                 lambda y, x, sigma: (
                     (-(y[:, None] - x).square() / (2 * sigma[:, None, None] ** 2)).softmax(-2) * x
                 ).sum(-2),
-                "each pixel has weights of its own: it is the distance of whole pictures that tells "
-                "which of them it is",
+                "each pixel has weights of its own: it is the distance of whole pictures that "
+                "tells which of them it is",
             ),
             NearMiss(
                 lambda y, x, sigma: _mixed(

@@ -5,6 +5,7 @@ four numbers. Gaussians on a line come next, and last the estimates that chance 
 how far their mean may be off.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -147,6 +148,7 @@ def _densities(x, mu, sigma):
     return torch.distributions.Normal(mu[:, None], sigma[:, None]).log_prob(x).exp()
 
 
+@functools.cache
 def _most_likely_variance() -> sympy.Expr:
     """Mean and variance at which both slopes of the log-likelihood are 0."""
     likelihood = _sum(lambda x: log_normal(x, _MU, _VAR), _XS)
@@ -347,6 +349,7 @@ def _spread(w, mu, sigma):
     return (w * (sigma**2 + (mu - _centre(w, mu)[:, None]) ** 2)).sum(-1)
 
 
+@functools.cache
 def _closest_normal() -> sympy.Expr:
     """The variance at which the cross-entropy of a mixture, seen by a normal model, is flat."""
     seen = _sum(lambda w, m, s: w * mean(log_normal(_X, _MU, _VAR), _X, m, s), _W, _MUS, _SIGMAS)
@@ -460,7 +463,7 @@ _DIVERGENCES = (
     Equation(
         id="1.19",
         title="to learn by likelihood is to lower a divergence",
-        lhs=r"\frac{\partial}{\partial\ell_x}\Big(-\sum_x p(x)\log q(x)\Big)"
+        lhs=r"\frac{\partial}{\partial\ell_x}\Big(-\sum_y p(y)\log q(y)\Big)"
         rf"=\frac{{\partial}}{{\partial\ell_x}}\,{_FORWARD}",
         rhs="q(x)-p(x)",
         meaning="The entropy of the data does not depend on the model, so both have one gradient. "
@@ -630,7 +633,7 @@ _DIVERGENCES = (
         quantity="the divergence",
         reference=_jsd,
         **_in_pictures(_jensen_shannon),
-        cite="Lin 1991, eq. 3.1",
+        cite="Lin 1991, section III",
         near_misses=(
             NearMiss(
                 r"D_{KL}(p\Vert m)+D_{KL}(q\Vert m)",
@@ -659,7 +662,7 @@ _DIVERGENCES = (
         quantity="the divergence",
         reference=_jsd,
         **_in_pictures(_jensen_shannon),
-        cite="Lin 1991, eq. 4.1",
+        cite="Lin 1991, section IV",
         near_misses=(
             NearMiss("H(m)-H(p)-H(q)", "the halves are missing: both are averaged"),
             NearMiss(
@@ -762,6 +765,7 @@ _VAR_F = _sum(lambda p, f: p * (f - _MEAN_F) ** 2, _P, _F)
 _ONE = {_P[3]: _SUM_TO_ONE[_P[3]]}
 
 
+@functools.cache
 def _gap_at_first() -> sympy.Expr:
     """½ of the gap's second derivative where f does not vary at all; its first one is 0 there."""
     shrunk = [_MEAN_F + _STEP * (f - _MEAN_F) for f in _F]
@@ -882,6 +886,7 @@ _FS, _WS, _TAU = entries("f", 5), entries("w", 5, above_zero=True), sympy.Symbol
 _NUMBERS = points(f=normal(5))
 
 
+@functools.cache
 def _unbiased_root() -> sympy.Expr:
     """√(Q/c), with Q = Σ (f_n − f̄)² and c such that Q/c is, on average, the mean's variance v/N."""
     centre = sympy.Add(*_FS) / 5
@@ -898,6 +903,7 @@ def _worth() -> sympy.Expr:
     return 1 / sympy.Add(*((w / total) ** 2 for w in _WS))
 
 
+@functools.cache
 def _second_moment() -> sympy.Expr:
     squared = 2 * log_normal(_X, 0, 1) - log_normal(_X, 0, _TAU_POSITIVE**2)
     return sympy.exp(log_integral(squared, _X))

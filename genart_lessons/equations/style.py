@@ -83,7 +83,7 @@ _X0, _X1 = entries("x_0", 2), entries("x_1", 2)
 
 
 def _geometric():
-    """Σ_{m ≥ n} L^m times the first step: all the steps that are still to come, one after another."""
+    """Σ_{m ≥ n} L^m times the first step: all the steps that are still to come."""
     rest = 1 / (1 - _L) - (1 - _L**_n) / (1 - _L)  # the whole series, less its first n terms
     return rest * sympy.sqrt(sum((a - b) ** 2 for a, b in zip(_X1, _X0, strict=True)))
 
@@ -166,7 +166,7 @@ _PRINTED = (
         lhs=r"\lVert x_n-x^\star\rVert",
         relation=r"\le",
         rhs=r"\frac{L^n}{1-L}\,\lVert x_1-x_0\rVert",
-        meaning="If f brings any two pictures nearer to each other by a factor L < 1, then x = f(x) "
+        meaning="If f brings any two pictures nearer together by a factor L < 1, then x = f(x) "
         "has one solution x⋆, and x_{n+1} = f(x_n) ends there from wherever it starts. For two "
         "layers of sigmoids L = ‖W₄‖‖W₃‖/16 will do.",
         quantity="the bound",
@@ -375,7 +375,7 @@ _CONTENT = (
             NearMiss(r"\frac{F_{ci}}{CN}", "P is left out: everything would be drawn to 0"),
             NearMiss(
                 lambda F, P: ((F - P) / (F.shape[-1] * F.shape[-2])).relu(),
-                "negative slopes are cut off: that is where ReLU was 0, and is no part of this loss",
+                "negative slopes are cut off: ReLU does that to features, and not to their slopes",
             ),
         ),
     ),
@@ -842,7 +842,7 @@ _STYLE = (
             ),
             NearMiss(
                 lambda F, A: _style_slope(F, A).relu(),
-                "negative slopes are cut off: that is where ReLU was 0, and is no part of this loss",
+                "negative slopes are cut off: ReLU does that to features, and not to their slopes",
             ),
             NearMiss(
                 lambda F, A: (_gram(F) - A) / (2 * F.shape[-2] ** 2),
@@ -902,7 +902,8 @@ _STYLE = (
                 "the mixed term is missing: it is the only one that compares the two",
             ),
             NearMiss(
-                r"\frac{1}{N^2}\sum_{i}\sum_{j}f_i\cdot f_j+\frac{1}{M^2}\sum_{i}\sum_{j}s_i\cdot s_j"
+                r"\frac{1}{N^2}\sum_{i}\sum_{j}f_i\cdot f_j"
+                r"+\frac{1}{M^2}\sum_{i}\sum_{j}s_i\cdot s_j"
                 r"-\frac{2}{NM}\sum_{i}\sum_{j}f_i\cdot s_j",
                 "the products are not squared: this compares the means of the features only",
             ),
@@ -943,12 +944,16 @@ _STYLE = (
         quantity="the Gram matrix",
         free_index="ab",
         reference=lambda F: _gram_by_places(F),
-        evidence=Numeric(_ONE, _ONE_EXAMPLE, where="random features, 3 channels at 4 places"),
+        evidence=Numeric(
+            points(F=uniform(-2, 2, 2, _PLACES)),
+            {"F": _PAIR_EXAMPLE["F"][:2]},
+            where="random features, 2 channels at 4 places",
+        ),
         symbols=_FEATURES,
         definition=Definition(
             "derived as the mean of the places' outer products (SymPy)",
-            lambda: _flat(_gram_in_letters()),
-            _FEATURE_LETTERS,
+            lambda: _flat(_gram_in_letters(_FS[:2])),
+            {**_FEATURE_LETTERS, "F": _FS[:2], "F_bar": _MEANS[:2], "C": sympy.Integer(2)},
         ),
         cite="Li et al. 2017, section 4",
         near_misses=(
@@ -1155,7 +1160,7 @@ _WAY = (
                 lambda x: ((x.roll(-1, -1) - x).square() + (x.roll(-1, -2) - x).square()).mean(
                     (1, 2, 3)
                 ),
-                "the picture's edges are joined to the opposite ones (roll): they are no neighbours",
+                "the picture's edges are joined to the opposite ones (roll): no neighbours",
             ),
             NearMiss(
                 lambda x: _variation(x) + x.diff(dim=1).square().sum((1, 2, 3)) / x[0].numel(),
@@ -1256,7 +1261,8 @@ _WAY = (
                 "the layers' mean is taken: they add up, each by its weight",
             ),
             NearMiss(
-                r"\alpha L_{\mathrm{content}}+\beta\Big(\sum_{l}w_l\Big)\Big(\sum_{l}E_l\Big)+\gamma V",
+                r"\alpha L_{\mathrm{content}}"
+                r"+\beta\Big(\sum_{l}w_l\Big)\Big(\sum_{l}E_l\Big)+\gamma V",
                 "two sums are multiplied: each layer has a weight of its own",
             ),
         ),
@@ -1265,8 +1271,9 @@ _WAY = (
         id="8.14",
         title="what L-BFGS learns from a step",
         lhs=r"H_{+}",
-        rhs=r"(I-\rho\,s\,y^\top)\,H\,(I-\rho\,y\,s^\top)+\rho\,s\,s^\top,\qquad\rho=\frac{1}{y^\top s}",
-        meaning="s is the step that was taken, y how much the gradient changed by it; the new guess "
+        rhs=r"(I-\rho\,s\,y^\top)\,H\,(I-\rho\,y\,s^\top)+\rho\,s\,s^\top,"
+        r"\qquad\rho=\frac{1}{y^\top s}",
+        meaning="s is the step that was taken, y how much the gradient changed; the new guess "
         "at the inverse Hessian is the one nearest to H that would have known: H₊y = s, the secant "
         "condition. L-BFGS keeps the last few s and y and never the matrix.",
         quantity="the matrix",
@@ -1295,7 +1302,7 @@ _WAY = (
             ),
             NearMiss(
                 lambda H, s, y: _bfgs_of_hessian(H, s, y),
-                "this is the update of the Hessian itself, B s = y: that of its inverse is asked for",
+                "this is the update of the Hessian itself, B s = y: its inverse is asked for",
             ),
             NearMiss(
                 lambda H, s, y: _product(H, y, s),
@@ -1467,7 +1474,7 @@ _WAY = (
             ),
             NearMiss(
                 r"1+\sum_{l=1}^{L}(k_l-1)s_l",
-                "only the layer's own stride: all those before it multiply, and its own comes after",
+                "only the layer's own stride: all before it multiply, and its own comes after",
             ),
             NearMiss(
                 lambda k, s: 1 + (k - 1).sum(-1) * s.prod(-1),
@@ -1601,7 +1608,7 @@ _FAST = (
             ),
             NearMiss(
                 lambda F, S: _adain(F, S, correction=1),
-                "spreads are by 1/(N − 1), torch.std's default: where the pictures' sizes differ it "
+                "spreads are by 1/(N − 1), torch.std's default: where the sizes differ it "
                 "does not cancel",
             ),
         ),
@@ -1611,7 +1618,7 @@ _FAST = (
         title="when a network pays",
         lhs=r"n^\star",
         rhs=r"\frac{T}{t_{\mathrm{opt}}-t_{\mathrm{net}}}",
-        meaning="Training takes T seconds once, a picture t_net with the network and t_opt without: "
+        meaning="Training takes T seconds once, a picture t_net with the network, t_opt without: "
         "from n⋆ pictures on the network is ahead, in the one style that it has learnt.",
         quantity="the number of pictures",
         reference=lambda T, t_opt, t_net: torch.linalg.solve(

@@ -13,7 +13,7 @@ from genart_lessons.derivation import Derivation, Line, Report, WorldError
 from genart_lessons.derivation.chain import MOST_LINES
 from genart_lessons.show.look import demand
 
-RELATIONS = ("=", "≤", "≥", "∝ x")
+RELATIONS = ("=", "≤", "≥", "∝ x", "≈ h")
 WIDE = {"width": "98%"}
 
 

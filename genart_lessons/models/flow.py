@@ -45,9 +45,9 @@ class Conditioner(nn.Module):
                              persistent=False)  # fmt: skip
         self.layers = nn.Sequential(
             nn.Linear(1 + 2 * waves, width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, outputs),
         )
         last = self.layers[-1]

@@ -18,7 +18,7 @@ from genart_lessons.training.run import History
 # What ``training.fit`` is given, besides steps or seconds.
 DENOISER: dict = dict(lr=2e-3, schedule="cosine", warmup=50, clip_grad=1.0, ema=0.995)
 CODES: dict = dict(lr=2e-3, schedule="cosine", warmup=50, ema=0.995)
-LINEAR: dict = dict(lr=1e-2, schedule="cosine")
+LINEAR: dict = dict(lr=5e-2, schedule="cosine")
 SPARSE: dict = dict(lr=2e-3, schedule="cosine")
 DENOISER_ICONS_STEPS, DENOISER_PHOTOS_STEPS = 10_000, 10_000
 AUTOENCODER_ICONS_STEPS, COMPRESSOR_ICONS_STEPS = 10_000, 10_000
