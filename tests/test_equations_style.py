@@ -12,7 +12,7 @@ from scipy import optimize
 from scipy.optimize import BFGS
 from sklearn.gaussian_process.kernels import DotProduct, Exponentiation
 
-from genart_lessons.equations import find
+from genart_lessons.equations import find, of_chapter
 from genart_lessons.models import style
 from genart_lessons.proof import judge
 
@@ -47,6 +47,7 @@ RIGHT = {
         lambda x_0, x_1, L, n: L**n / (1 - L) * (x_1 - x_0).norm(dim=-1),
     ],
     "8.3": [
+        r"\frac{1}{2CN}\sum_{c,i}(F_{ci}-P_{ci})^2",
         r"\frac12\frac1C\sum_{c=1}^C\frac1N\sum_{i=1}^N(P_{ci}-F_{ci})^2",
         r"\frac{1}{2CN}\sum_{c}\sum_{i}(F_{ci}^2-2F_{ci}P_{ci}+P_{ci}^2)",
         r"\frac{\sum_i\sum_c(F_{ci}-P_{ci})^2}{2NC}",
@@ -136,6 +137,7 @@ RIGHT = {
         )),
     ],
     "8.15": [
+        r"-\eta\frac{\hat m_t}{\sqrt{\hat v_t}+\epsilon}",
         r"-\frac{\eta\,m_t}{(1-\beta_1^t)(\sqrt{\frac{v_t}{1-\beta_2^t}}+\epsilon)}",
         r"-\eta\frac{m}{1-\beta_1^{t}}\Big(\sqrt{\frac{v}{1-\beta_2^{t}}}+\varepsilon\Big)^{-1}",
         s("-eta*m_t/(1-beta_1**t)/(sqrt(v_t/(1-beta_2**t))+eps)"),
@@ -144,6 +146,7 @@ RIGHT = {
         ),
     ],
     "8.16": [
+        r"1+\sum_{l=1}^{L}(k_l-1)\prod_{j=1}^{l-1}s_j",
         r"1+\sum_{l=1}^{L}\Big(\prod_{j<l}s_j\Big)(k_l-1)",
         r"\sum_{l=1}^{L}(k_l-1)\prod_{j<l}s_j+1",
         lambda k, s: 1 + ((k - 1) * (s.cumprod(-1) / s)).sum(-1),
@@ -259,7 +262,7 @@ WRONG = {
     "8.13": [
         r"\alpha L_{content}+\beta\sum_lw_l+\gamma V", r"\alpha L_{content}+\sum_lw_lE_l+\gamma V",
         r"\alpha+\beta+\gamma", r"\alpha L_{content}\beta\sum_lw_lE_l+\gamma V",
-        lambda L_content, E, w, V, alpha, beta, gamma: alpha * L_content + beta * (w * E) + gamma * V,
+        lambda L_content, E, w, V, alpha, beta, gamma: alpha * L_content + (w * E).sum(-1) + V,
     ],
     "8.14": [
         lambda H, s, y: H + s[..., None] * s[..., None, :], lambda H, s, y: torch.linalg.inv(H),
@@ -596,3 +599,16 @@ def test_when_a_network_pays_by_counting_pictures():
         T, slow, fast = (v[n][k] for n in ("T", "t_opt", "t_net"))
         n = next(n for n in itertools.count(1) if n * slow >= T + n * fast)
         assert math.ceil(reference("8.18", 30)[k] - 1e-9) == n
+
+
+# -- what the chapter promises ---------------------------------------------------------------------
+
+
+def test_the_articles_formulas_are_answered_and_candidates_of_every_kind_tried():
+    equations = of_chapter(8)
+    assert {"D4", "D5", "D9", "D10"} <= {source for e in equations for source in e.sources}
+    assert RIGHT.keys() == WRONG.keys() == {e.id for e in equations}
+    tried = [c for table in (RIGHT, WRONG) for candidates in table.values() for c in candidates]
+    assert len(tried) >= 150
+    assert sum(isinstance(c, str) for c in tried) > 50
+    assert sum(isinstance(c, sympy.Basic) for c in tried) > 5

@@ -124,8 +124,8 @@ def test_principal_angles_are_scipys_also_where_they_are_tiny():
 @pytest.fixture(scope="module")
 def trained(digits):
     torch.manual_seed(0)
-    model = autoencoder.Linear((1, 8, 8), 8)
-    batches = recipes_autoencoder.picture_batches(digits, batch_size=500)
+    model = autoencoder.Linear((1, 8, 8), 4)  # the fourth and the fifth variance differ most
+    batches = recipes_autoencoder.picture_batches(digits, batch_size=len(digits))
     training.fit(model, autoencoder.loss, batches, steps=1500, progress=False,
                  **recipes_autoencoder.LINEAR)  # fmt: skip
     return model.cpu()
@@ -134,29 +134,29 @@ def trained(digits):
 def test_the_trained_linear_autoencoder_spans_what_scikit_learn_spans(trained, digits):
     from sklearn.decomposition import PCA
 
-    theirs = torch.from_numpy(PCA(8).fit(digits.flatten(1).numpy()).components_)
-    assert autoencoder.principal_angles(trained.span(), theirs).max() < 3
-    best = autoencoder.pca(digits, 8)
+    theirs = torch.from_numpy(PCA(4).fit(digits.flatten(1).numpy()).components_)
+    assert autoencoder.principal_angles(trained.span(), theirs).max() < 0.5
+    best = autoencoder.pca(digits, 4)
     error = float(autoencoder.squared_error(digits, trained.reconstruct(digits)).mean())
-    assert best.dropped * (1 - 1e-6) < error < 1.005 * best.dropped
+    assert best.dropped * (1 - 1e-6) < error < 1.0005 * best.dropped
     # The axes themselves are others: only the span is determined.
     cosines = F.normalize(trained.span(), dim=1) @ theirs.T
     assert cosines.abs().max(1).values.min() < 0.9
 
 
 def test_what_is_no_best_linear_code_has_another_span(trained, digits):
-    best = autoencoder.pca(digits, 9).components
-    untrained = autoencoder.Linear((1, 8, 8), 8).span()
-    assert autoencoder.principal_angles(untrained, best[:8]).max() > 45
-    wrong = best[[0, 1, 2, 3, 4, 5, 6, 8]]  # the ninth for the eighth
+    best = autoencoder.pca(digits, 5).components
+    untrained = autoencoder.Linear((1, 8, 8), 4).span()
+    assert autoencoder.principal_angles(untrained, best[:4]).max() > 45
+    wrong = best[[0, 1, 2, 4]]  # the fifth for the fourth
     assert autoencoder.principal_angles(trained.span(), wrong).max() > 80
-    uncentred = torch.linalg.svd(digits.flatten(1), full_matrices=False).Vh[:8]
+    uncentred = torch.linalg.svd(digits.flatten(1), full_matrices=False).Vh[:4]
     assert autoencoder.principal_angles(trained.span(), uncentred).max() > 10
 
 
 def test_any_mixing_of_the_code_gives_the_same_loss(trained, digits):
-    x, mix = digits[:50], randn(8, 8, seed=5)
-    other = autoencoder.Linear((1, 8, 8), 8)
+    x, mix = digits[:50], randn(4, 4, seed=5)
+    other = autoencoder.Linear((1, 8, 8), 4)
     with torch.no_grad():
         one, two = trained.encoder[1], trained.decoder[0]
         other.encoder[1].weight.copy_(mix @ one.weight)
@@ -175,7 +175,7 @@ def test_one_loss_gives_two_gradients(digits):
     model = autoencoder.Dense().double()
     x = digits[:5].double()
     loss = autoencoder.loss(model, {"x": x})
-    assert float(loss) == pytest.approx(float(((x - model(x)) ** 2).sum() / 5))  # sum, then mean
+    assert loss.item() == pytest.approx(((x - model(x)) ** 2).sum().item() / 5)  # sum, then mean
     loss.backward()
     for half in (model.encoder, model.decoder):
         weight = half[1 if half is model.encoder else 0].weight
@@ -212,7 +212,7 @@ def test_a_code_of_k_numbers_keeps_k_parts_in_d_of_white_noise(trained):
     basis = torch.linalg.qr(trained.span().T).Q
     eps = randn(4000, 64)
     kept = float(((eps @ basis) ** 2).sum() / (eps**2).sum())
-    assert kept == pytest.approx(8 / 64, rel=0.02)
+    assert kept == pytest.approx(4 / 64, rel=0.03)
 
 
 # -- kinds of autoencoders -------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def test_a_denoiser_takes_any_size_and_begins_by_doing_nothing(size, blind):
     batch = {"x": y, "eps": randn(2, 3, *size), "u": torch.tensor([0.1, 0.9])}
     # All of the noise's power is left, and of nothing else.
     expected = float((batch["eps"] ** 2).mean())
-    assert float(model.loss(batch)) == pytest.approx(expected, rel=1e-4)
+    assert model.loss(batch).item() == pytest.approx(expected, rel=1e-4)
     model.loss(batch).backward()
     assert model.last[-1].weight.grad.abs().max() > 0
 
@@ -346,7 +346,7 @@ def test_a_denoiser_learns_to_take_noise_away():
     for sigma in (0.25, 0.5):
         y = recipes_autoencoder.noisy_set(unseen, sigma)
         gain = autoencoder.psnr(unseen, model.clean(y, sigma)) - autoencoder.psnr(unseen, y)
-        assert gain.mean() > 4
+        assert gain.mean() > 3
 
 
 def test_the_best_denoiser_knows_the_score():
@@ -415,7 +415,9 @@ def test_shipped_weights_are_what_their_cards_say(name):
         return
     y = recipes_autoencoder.noisy_set(x, 0.25)[::10]
     found = autoencoder.psnr(x[::10], model.clean(y, 0.25))
-    assert float(found.mean()) == pytest.approx(results["icons_0.25"], abs=4 * found.std() / 12)
+    assert float(found.mean()) == pytest.approx(
+        results["icons_0.25"], abs=4 * float(found.std()) / 12
+    )
 
 
 def test_a_recipe_writes_weights_that_load(tmp_path, monkeypatch):

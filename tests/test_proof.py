@@ -804,6 +804,40 @@ def test_a_bound_must_hold_touch_and_be_the_one_that_is_stated(candidate, becaus
     refused(candidate, because, "0.4")
 
 
+@pytest.mark.parametrize(
+    "candidate, because",
+    [
+        (r"10^{9}", "it is not equal to the distance that is left"),
+        (r"\frac{L^n}{1-L}\lVert x_1-x_0\rVert-10^{-3}", "it lies below the distance"),
+        (r"\max(\frac{L^n}{1-L}\lVert x_1-x_0\rVert,10^{-9})", ""),
+        (r"\frac{L^{n}}{1-L}\sum_i|x_{1,i}-x_{0,i}|", "not equal to the distance"),
+        (lambda x_0, x_1, L, n, r: find("8.2").evidence.of(x_0, x_1, L, n, r), "one map's own"),
+        (lambda x_0, x_1, L, n, r: L.new_full(L.shape, torch.inf), "not equal"),
+        (lambda x_0, x_1, L, n, r: L.new_full(L.shape, torch.nan), "below"),
+    ],
+)
+def test_an_upper_bound_is_judged_from_the_other_side(candidate, because):
+    if because:
+        refused(candidate, because, "8.2")
+    else:
+        assert judge(find("8.2"), candidate).ok
+
+
+def test_an_upper_bound_is_read_on_the_right_of_its_sign():
+    """Elsewhere ``a \\le b`` states a, as in (0.4): 1 − 1/x ≤ log x."""
+    bound = r"\frac{L^n}{1-L}\lVert x_1-x_0\rVert"
+    for formula in (bound, rf"\lVert x_n-x^\star\rVert\leq{bound}", rf"a \le b \le {bound}"):
+        assert judge(find("8.2"), formula).ok, formula
+    assert not judge(find("8.2"), rf"{bound}\le L")
+    assert judge(find("0.4"), r"1-\frac1x\le\log x").ok
+    assert "there is no formula here" in judge(find("8.2"), rf"{bound}\le").sentence
+
+
+@pytest.mark.parametrize("formula", [r"\lVert x-DEx\rVert^2", r"\mathrm{softmax}(x)", "D", "x"])
+def test_a_formula_of_matrices_is_not_taken_for_a_wrong_one(formula):
+    assert "give a Python function" in judge(find("2.6"), formula).sentence
+
+
 def test_two_names_of_one_thing_are_one_letter_in_a_proof():
     twins = Equation(
         "9.4", "twins", "x", r"\ell+1", "", lambda x: x + 1, Numeric(points(x=uniform(0, 1))),

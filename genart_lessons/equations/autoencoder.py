@@ -246,20 +246,14 @@ def _one_error(x, E, D):
     return (x - back).square().sum(-1)
 
 
-_X3, _X3_W = entries("x", 3), [entries(f"W_{i + 1}", 2) for i in range(3)]
-
-
-def _projection_in_letters():
-    """W (WᵀW)⁻¹Wᵀ x, for a plane in three dimensions."""
-    W, x = sympy.Matrix(_X3_W), sympy.Matrix(_X3)
-    return tuple(W * (W.T * W).inv() * W.T * x)
+_X3, _X3_HAT = entries("x", 3), entries("x_hat", 3)
+_NEAREST = sympy.Add(*(b * (b - a) for a, b in zip(_X3[1:], _X3_HAT[1:], strict=True)))
+# x̂·(x − x̂) = 0, solved for x_1: the nearest point of a plane is where x is straight above it.
+_UPRIGHT = {_X3[0]: _X3_HAT[0] + _NEAREST / _X3_HAT[0]}
 
 
 def _distance_in_letters():
-    """By the normal n of the plane: (n·x)²/(n·n), the square of the distance."""
-    W, x = sympy.Matrix(_X3_W), sympy.Matrix(_X3)
-    n = W[:, 0].cross(W[:, 1])
-    return n.dot(x) ** 2 / n.dot(n)
+    return sympy.Add(*((a - b) ** 2 for a, b in zip(_X3, _X3_HAT, strict=True)))
 
 
 _LINEAR = (
@@ -359,9 +353,10 @@ _LINEAR = (
         ),
         symbols={"x_hat": _projected},
         definition=Definition(
-            "proved as the square of the distance (n·x)²/‖n‖² from any plane, n its normal (SymPy)",
+            "proved from x̂·(x − x̂) = 0: the nearest point of a plane is straight below x (SymPy)",
             _distance_in_letters,
-            {"x": _X3, "W": tuple(_X3_W), "x_hat": _projection_in_letters()},
+            {"x": _X3, "x_hat": _X3_HAT},
+            _UPRIGHT,
         ),
         cite="Jolliffe 2002, section 3.2",
         near_misses=(
@@ -1234,9 +1229,11 @@ _STEP, _RATE = positive("Delta", "R")
 _X_ERROR = real("e")[0]
 
 
+_MSE = sympy.Add(*((a - b) ** 2 for a, b in zip(_X4, _X4_HAT, strict=True))) / 4
+
+
 def _decibels():
-    squares = ((a - b) ** 2 for a, b in zip(_X4, _X4_HAT, strict=True))
-    return 10 * sympy.log(1 / (sympy.Add(*squares) / 4)) / sympy.log(10)
+    return 10 * sympy.log(1 / _MSE) / sympy.log(10)
 
 
 def _lengths(generator, count):
@@ -1290,11 +1287,14 @@ _BITS = (
             {"x": [0.0, 0.5, 0.5, 1.0], "x_hat": [0.1, 0.6, 0.4, 0.9]},
             where="random pictures",
         ),
-        symbols={"d": lambda x, x_hat: _like(x, x.shape[-1])},
+        symbols={
+            "d": lambda x, x_hat: _like(x, x.shape[-1]),
+            "MSE": lambda x, x_hat: (x - x_hat).square().mean(-1),
+        },
         definition=Definition(
             "derived from 10 log₁₀ of the peak's square over the mean squared error (SymPy)",
             _decibels,
-            {"x": _X4, "x_hat": _X4_HAT, "d": sympy.Integer(4)},
+            {"x": _X4, "x_hat": _X4_HAT, "d": sympy.Integer(4), "MSE": _MSE},
         ),
         cite="Huynh-Thu & Ghanbari 2008",
         near_misses=(

@@ -1085,6 +1085,12 @@ _ADAM = points(
 _ADAM_EXAMPLE = {
     "m": 0.19, "v": 0.19, "t": 2.0, "eta": 0.1, "beta_1": 0.9, "beta_2": 0.9, "eps": 0.1
 }  # fmt: skip
+_ADAM_SYMBOLS = {
+    "m_t": lambda m, **_: m,
+    "v_t": lambda v, **_: v,
+    "m_hat_t": lambda m, t, beta_1, **_: m / (1 - beta_1**t),
+    "v_hat_t": lambda v, t, beta_2, **_: v / (1 - beta_2**t),
+}
 _ETA, _EPS, _T, _VT, _B1, _B2 = positive("eta", "epsilon", "t", "v", "beta_1", "beta_2")
 _MT = real("m")[0]
 
@@ -1356,11 +1362,13 @@ _WAY = (
             -eta * (m / (1 - beta_1**t)) / ((v / (1 - beta_2**t)).sqrt() + eps)
         ),
         evidence=Numeric(_ADAM, _ADAM_EXAMPLE),
-        symbols={"m_t": lambda m, **_: m, "v_t": lambda v, **_: v},
+        symbols=_ADAM_SYMBOLS,
         definition=Definition(
             "derived by dividing m and v by what their weights (1 − β)β^(t−k) add up to (SymPy)",
             lambda: -_ETA * (_MT / _weight_sum(_B1)) / (sympy.sqrt(_VT / _weight_sum(_B2)) + _EPS),
             {
+                "m_hat_t": _MT / (1 - _B1**_T),
+                "v_hat_t": _VT / (1 - _B2**_T),
                 "m": _MT,
                 "m_t": _MT,
                 "v": _VT,

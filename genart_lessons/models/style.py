@@ -119,7 +119,7 @@ def descend(
     """Change the pixels of ``start`` (3, H, W) within [0, 1] so that the loss falls.
 
     loss: x (1, 3, H, W) → a scalar. steps: how often it and its gradient are computed.
-    optimizer: "lbfgs" (Liu and Nocedal 1989; SciPy's, which keeps the last 10 changes of the
+    optimizer: "lbfgs" (Liu and Nocedal 1989; PyTorch's, which keeps the last 10 changes of the
     gradient as an idea of the curvature and chooses its steps by a line search), in waves instead
     of pixels, see ``Waves``; or "adam" (Kingma and Ba 2015) in pixels, with ``lr`` in pixel values
     a step, and pixels put back within the bounds after each. until: stop as soon as the loss is no
@@ -165,59 +165,55 @@ def descend(
 
 
 class Waves:
-    """Pictures as sums of waves, the long ones easier to move: x = start + F⁻¹(s·F(u)).
+    """Pictures as x = σ(logit(start) + F⁻¹(s·F(u))): always within [0, 1], long waves easily moved.
 
-    F is the Fourier transform of each colour and s(f) ∝ 1/√f for a frequency of f waves a pixel, of
-    mean 1. A step in pixels moves each of them alone, and a large patch of colour hardly at all: the
-    long waves of a photo are its strongest (Olah, Mordvintsev and Schubert 2017,
-    https://doi.org/10.23915/distill.00007, "preconditioning"). It changes the way, not the goal.
+    F is the Fourier transform of each colour and s(f) ∝ f^−0.6 for a frequency of f waves a pixel,
+    of mean 4, so that u is in pixel values or so (σ' is ¼ at most). A step in pixels moves each of
+    them alone, and a large patch of colour hardly at all; the long waves of a photo are its
+    strongest (Olah, Mordvintsev and Schubert 2017, https://doi.org/10.23915/distill.00007,
+    "preconditioning"). It changes the way, not the goal.
     """
 
-    OUTSIDE = 3.0  # what a mean squared excess over [0, 1] costs, so that pixels come back
+    POWER, MEAN, EDGE = 0.6, 4.0, 0.02
 
     def __init__(self, start: Tensor):
-        self.start, (height, width) = start, start.shape[-2:]
+        self.base, (height, width) = torch.logit(start, eps=self.EDGE), start.shape[-2:]
         across = torch.fft.rfftfreq(width, device=start.device)
         down = torch.fft.fftfreq(height, device=start.device)[:, None]
         f = (across.square() + down.square()).sqrt().clamp_min(1 / max(height, width))
-        self.strength = f.rsqrt() / f.rsqrt().mean()
+        strength = f**-self.POWER
+        self.strength = self.MEAN * strength / strength.mean()
 
     def spread(self, u: Tensor) -> Tensor:
         """u → F⁻¹(s·F(u)), both (1, 3, H, W). It is its own transpose, as s is real and even."""
         waves = torch.fft.rfft2(u, norm="ortho") * self.strength
         return torch.fft.irfft2(waves, s=u.shape[-2:], norm="ortho")
 
-    def around(self, evaluate: Callable, u: Tensor) -> tuple[float, Tensor]:
-        """The loss of the picture of u, cut off at 0 and 1, and its slope in u.
+    def picture(self, u: Tensor) -> Tensor:
+        """u (1, 3, H, W) → the picture, of the same shape, in (0, 1)."""
+        return torch.sigmoid(self.base + self.spread(u))
 
-        The cut is passed over by the gradient; being outside costs a little instead.
-        """
-        free = self.start + self.spread(u)
-        cut = free.clamp(0, 1)
-        value, slope = evaluate(cut)
-        over = free - cut
-        value += self.OUTSIDE * float(over.square().mean())
-        slope = slope + 2 * self.OUTSIDE / over.numel() * over
-        return value, self.spread(slope)
+    def slope(self, x: Tensor, slope: Tensor) -> Tensor:
+        """The gradient in u, of the picture x = ``picture(u)`` and the gradient in its pixels."""
+        return self.spread(slope * x * (1 - x))
 
 
 def _by_lbfgs(evaluate: Callable, start: Tensor, lr: float) -> None:
-    from scipy.optimize import minimize
-
     waves = Waves(start)
+    u = torch.zeros_like(start, requires_grad=True)
+    endless: dict = dict(max_iter=10**9, max_eval=10**9, tolerance_grad=0.0, tolerance_change=0.0)
+    lbfgs = torch.optim.LBFGS([u], history_size=10, line_search_fn="strong_wolfe", **endless)
 
-    def both(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        u = torch.from_numpy(flat).to(torch.float32).to(start.device).view(start.shape)
-        value, slope = waves.around(evaluate, u)
-        return value, slope.double().cpu().numpy().ravel()
+    def closure() -> Tensor:
+        with torch.no_grad():
+            x = waves.picture(u)
+        value, slope = evaluate(x)
+        u.grad = waves.slope(x, slope)
+        return torch.tensor(value)
 
-    flat = np.zeros(start.numel())
-    limits = {"maxiter": 10**9, "maxfun": 10**9, "ftol": 0.0, "gtol": 0.0, "maxcor": 10}
-    while True:  # it ends by _Enough; a line search that finds nothing begins anew, steepest down
-        result = minimize(both, flat, jac=True, method="L-BFGS-B", options=limits)
-        if np.array_equal(result.x, flat):
-            return
-        flat = result.x
+    for _ in range(50):  # it ends by _Enough; a line search that finds nothing begins anew
+        lbfgs.step(closure)
+        lbfgs.state.clear()
 
 
 def _by_adam(evaluate: Callable, start: Tensor, lr: float) -> None:
@@ -274,6 +270,7 @@ class StyleTransfer:
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         """x (1, 3, H, W) → the three parts of the loss as scalars, each with its weight in it."""
+        x = x.to(self.content.device)
         alpha, beta, tau = self.weights
         layers = (*(self.content_layers if alpha else ()), *(self.style_layers if beta else ()))
         seen = self.network.features(x, dict.fromkeys(layers))
@@ -312,9 +309,10 @@ class StyleTransfer:
         began = time.perf_counter()
         for share, some in coarse:
             side = [max(SMALLEST, round(share * n)) for n in self.content.shape[-2:]]
-            small = self.scaled(share)
-            x = descend(small.loss, resized(x, side), some, optimizer=optimizer, lr=lr).picture
-        x = resized(x, self.content.shape[-2:])
+            small, first = self.scaled(share), resized(x, side)
+            last = descend(small.loss, first, some, optimizer=optimizer, lr=lr).picture
+            # Only the change is enlarged: what is finer stays as it is.
+            x = (x + _enlarged(last - first, x.shape[-2:])).clamp(0, 1)
         before = time.perf_counter() - began
         found = descend(self.loss, x, steps, optimizer=optimizer, lr=lr, until=until,
                         on_step=on_step)  # fmt: skip
@@ -412,6 +410,11 @@ def resized(x: Tensor, to: Sequence[int]) -> Tensor:
         return x
     how: dict = dict(mode="bicubic", align_corners=False, antialias=True)
     return F.interpolate(x[None], size=tuple(to), **how)[0].clamp(0, 1)
+
+
+def _enlarged(change: Tensor, to: Sequence[int]) -> Tensor:
+    how: dict = dict(mode="bilinear", align_corners=False)
+    return F.interpolate(change[None], size=tuple(to), **how)[0]
 
 
 def _scale(value: Tensor) -> float:

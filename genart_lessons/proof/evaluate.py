@@ -56,7 +56,10 @@ def _walk(e: sympy.Basic, values: dict, index: dict[str, int], as_vector: bool) 
         return torch.tensor(_as_float(e), dtype=torch.float64)
     if isinstance(e, sympy.Symbol):
         value = _lookup(e.name, values)
-        if value.ndim > 2 or value.ndim == 2 and not as_vector:
+        if value.ndim > 2:
+            name, i = e.name, "{ij}"
+            raise ValueError(f"{name} is a table of numbers: write {name}_{i} under two sums")
+        if value.ndim == 2 and not as_vector:
             raise ValueError(f"{e.name} is a list of numbers: write {e.name}_i under a sum, or ‖·‖")
         return value.unsqueeze(-1) if as_vector and value.ndim == 1 else value
     if isinstance(e, sympy.Indexed):

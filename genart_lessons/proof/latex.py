@@ -22,7 +22,7 @@ from genart_lessons.proof.tables import axes, has_steps, one_spelling, whole_seq
 DEEPEST, LARGEST_POWER, MOST_DIGITS = 60, 100, 300
 _CALLS = {
     r"\log": sympy.log, r"\exp": sympy.exp, r"\tanh": sympy.tanh, r"\sin": sympy.sin,
-    r"\cos": sympy.cos, r"\max": sympy.Max, r"\min": sympy.Min,
+    r"\cos": sympy.cos, r"\sign": sympy.sign, r"\sgn": sympy.sign, r"\max": sympy.Max, r"\min": sympy.Min,
     r"\sigmoid": lambda x: 1 / (1 + sympy.exp(-x)), r"\erf": sympy.erf,
     r"\normal": lambda x: (1 + sympy.erf(x / sympy.sqrt(2))) / 2,
 }  # fmt: skip
@@ -359,8 +359,12 @@ class _Parser:
                 parts = re.split(r"([=<≤]|\\ne)", below, maxsplit=1)
                 index, sign, start = (*parts, "=", "1")[:3]
                 low = start or ("1" if sign == "=" else "?")
+        if re.fullmatch(r"[a-z],[a-z]", index) and (sign, low, high) == ("=", "1", ""):
+            return self._over_both(make, index[0], index[2])
         if sign == "=" and high in self.bound and low == "1":
             sign, low, high = "≤", high, ""  # \sum_{i=1}^{t} is \sum_{i\le t}
+        if sign == "=" and high[:-2] in self.bound and high.endswith("-1") and low == "1":
+            sign, low, high = "<", high[:-2], ""  # \prod_{j=1}^{l-1} is \prod_{j<l}
         until, low = (low, "1") if sign != "=" else ("", low)
         if until and (high or until not in self.bound or until == index):
             raise self.fail("a sum can end at another index, which is given outside of it")
@@ -380,6 +384,13 @@ class _Parser:
             counts = BRACKETS[r"\ge"](here, sympy.Integer(low))  # \prod_{t=2}^{T}
         body = body * counts if make is sympy.Sum else body**counts
         return make(body, _over(index, high))
+
+    def _over_both(self, make: type, first: str, second: str) -> sympy.Expr:
+        r"""``\sum_{c,i}`` is ``\sum_c\sum_i``."""
+        self.bound += [first, second]
+        body = self.term()
+        del self.bound[-2:]
+        return make(make(body, _over(second)), _over(first))
 
     def _raw_argument(self) -> str:
         """The text of a sub- or superscript, with one spelling and no braces: ``{q,i}`` → q,i."""

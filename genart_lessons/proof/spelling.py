@@ -45,7 +45,7 @@ GREEK = set(
     "omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
 )
 DIVERGENCES = {"KL", "JS", "JSD"}
-FUNCTIONS = set("log exp tanh sin cos erf max min sqrt sigmoid".split())
+FUNCTIONS = set("log exp tanh sin cos erf max min sqrt sigmoid sign sgn".split())
 _BARS = {r"\lvert": "|<", r"\rvert": "|>", r"\lVert": "‖<", r"\rVert": "‖>"}
 _SAME = {
     r"\ln": r"\log", "ln": r"\log", r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac",
