@@ -17,6 +17,7 @@ from genart_lessons.training import (
     bench_flow,
     bench_gan,
     bench_gpt,
+    bench_style,
 )
 
 
@@ -310,6 +311,7 @@ def test_the_command_runs_what_it_is_asked_and_its_exit_code_says_who_won(
     monkeypatch.setattr(bench_diffusion, "run", lambda *given: True)
     monkeypatch.setattr(bench_denoise, "run", lambda **how: True)
     monkeypatch.setattr(bench_flow, "run", lambda *given: True)
+    monkeypatch.setattr(bench_style, "run", lambda *given: True)
     for example, code in ((9.0, 0), (0.5, 1)):
         asked = []
 

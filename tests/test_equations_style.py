@@ -444,7 +444,7 @@ def test_the_gram_matrix_by_einsum_by_numpys_covariance_and_by_the_chapters_own_
         f = v["F"][k]
         assert reference("8.5")[k] == approx(np.einsum("ai,bi->ab", f, f) / 4)
         assert reference("8.5")[k] == approx(style.gram(t["F"][k].reshape(1, 3, 2, 2))[0].numpy())
-        covariance = np.cov(v["F"][k], bias=True)
+        covariance = np.cov(f, bias=True)
         means = np.outer(f.mean(1), f.mean(1))
         assert reference("8.5")[k] == approx(covariance + means)
         pair = find("8.11").reference(F=t["F"][k][None])[0].numpy()

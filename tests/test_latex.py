@@ -193,7 +193,7 @@ REFUSED = {
     r"\sum_{i=0}^{n}a_i": "whole axis",
     r"\sum_{i=1}^{3n}a_i": "whole axis",
     r"\sum_{i=n}^{3}a_i": "whole axis",
-    r"\sum_{i,j}a_i": "needs its index",
+    r"\sum_{i,j}a_i": "has the indices i and j",
     r"\mathbb{E}": "under which distribution",
     r"\mathbb{E}[x]": "under which distribution",
     r"\mathbb{E}_q[x]": "unknown distribution",

@@ -1013,3 +1013,8 @@ def test_a_near_miss_without_a_candidate_would_be_seen():
     )  # fmt: skip
     verdict = judge(broken, lambda x: 2 * x)
     assert verdict.ok is False and verdict.mistake is None
+
+
+def test_a_table_of_numbers_is_asked_for_by_its_entries():
+    verdict = judge(find("8.3"), r"\frac{1}{2CN}\lVert F-P\rVert^2")
+    assert "F is a table of numbers: write F_{ij} under two sums" in verdict.sentence

@@ -63,6 +63,9 @@ READ = {
     r"\sum_{i\le t}m_i": M.cumsum(-1).unsqueeze(2).expand(2, 3, 3),
     r"\sum_{i=1}^{t}m_i": M.cumsum(-1).unsqueeze(2).expand(2, 3, 3),
     r"\sum_{i<t}m_i": (M.cumsum(-1) - M).unsqueeze(2).expand(2, 3, 3),
+    r"\sum_{i=1}^{t-1}m_i": (M.cumsum(-1) - M).unsqueeze(2).expand(2, 3, 3),
+    r"m_tm_j\sum_{i,l}s_{il}": S.sum((1, 2))[:, None, None] * AT_T * AT_J,
+    r"\operatorname{sgn}(s_{tj})": S.sign(), r"\mathrm{sign}\,s_{tj}": S.sign(),
     r"\prod_{i\le j}m_i": M.cumprod(-1).unsqueeze(1).expand(2, 3, 3),
     r"\sum_{i\ne j}s_{ti}": S.sum(-1, keepdim=True) - S,
     r"\sum_i[i\le t]m_i": M.cumsum(-1).unsqueeze(2).expand(2, 3, 3),
@@ -88,6 +91,8 @@ REFUSED = {
     r"\sum_{i<3}m_i": "another index", r"\sum_{i\le}m_i": "another index",
     r"\sum_{i\ne i}m_i": "another index", r"\sum_{i\le t}^{n}m_i": "another index",
     r"\sum_{i\ge t}m_i": "needs its index", r"\sum_{i=2}^{t}m_i": "whole axis",
+    r"\sum_{i=2}^{t-1}m_i": "whole axis", r"\sum_{i=1}^{t-2}m_i": "whole axis",
+    r"\sum_{i,l}^{n}s_{il}": "needs its index", r"\sum_{i,i}s_{ii}": "needs its index",
     r"s_{tj}<c": "did not expect <", r"\Phi": "unknown symbol Phi",
 }  # fmt: skip
 

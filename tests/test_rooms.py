@@ -88,7 +88,11 @@ def dangers(tree: ast.AST, network: bool = False) -> list[str]:
                 k.arg == "allow_pickle" and getattr(k.value, "value", None) is not False
                 for k in node.keywords
             )
-            if called in ("torch.load", "pd.read_pickle") or pickled:
+            safe = any(
+                k.arg == "weights_only" and getattr(k.value, "value", None) is True
+                for k in node.keywords
+            )
+            if called in ("pd.read_pickle", *(() if safe else ("torch.load",))) or pickled:
                 found.append(f"line {node.lineno}: calls {called}")
     return found
 
@@ -146,7 +150,8 @@ def test_an_import_of_an_earlier_room_is_not(room, line):
 
 @pytest.mark.parametrize(
     "line",
-    ["torch.load(path)", "import pickle", "from urllib.request import urlopen", "import requests",
+    ["torch.load(path)", "torch.load(path, weights_only=False)", "import pickle", "import requests",
+     "from urllib.request import urlopen",
      "np.load(p, allow_pickle=True)", "def f():\n    import socket", "from joblib import load"],
 )  # fmt: skip
 def test_a_danger_is_noticed(line):
@@ -155,6 +160,7 @@ def test_a_danger_is_noticed(line):
 
 def test_safe_loading_is_not_a_danger():
     assert not dangers(ast.parse("load_file(p); json.load(f); np.load(p, allow_pickle=False)"))
+    assert not dangers(ast.parse("torch.load(f, weights_only=True)"))
 
 
 @pytest.mark.parametrize("name", STARTING)

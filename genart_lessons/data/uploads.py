@@ -19,7 +19,7 @@ SMALLEST, LARGEST = 64, 2048  # pixels of ``size``, and of the shorter side at l
 MOST_PIXELS = 64_000_000  # a telephone's largest photo; a bomb has billions in a few kilobytes
 MOST_BYTES = 64_000_000
 LONGEST = 4.0  # times the shorter side
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 class NotAPicture(ValueError):
@@ -41,11 +41,11 @@ def own_picture(
     or more than four times as long as wide. ValueError for a size outside 64 … 2048.
     """
     if size is not None and not (isinstance(size, int) and SMALLEST <= size <= LARGEST):
-        raise ValueError(f"size={size!r}: give a whole number from {SMALLEST} to {LARGEST}, or None.")
+        raise ValueError(f"size={size!r}: a whole number from {SMALLEST} to {LARGEST}, or None.")
     if isinstance(source, Image.Image):
         return _scaled(_checked(source, "this picture"), size)
     content, name = _bytes(source)
-    Image.init()  # else Pillow knows the commonest formats only, and trips over the others' names
+    Image.init()  # else Pillow knows the commonest formats alone
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own warning of bombs: ours is an error, below
         try:
@@ -54,7 +54,7 @@ def own_picture(
         except UnidentifiedImageError:
             raise NotAPicture(_unknown(content, name)) from None
         except Image.DecompressionBombError as error:
-            raise NotAPicture(f"{name} would be unpacked to far too many pixels ({error}).") from None
+            raise NotAPicture(f"{name} would unpack to far too many pixels: {error}") from None
 
 
 def _bytes(source) -> tuple[bytes, str]:
@@ -133,8 +133,8 @@ def _scaled(image: Image.Image, size: int | None) -> Tensor:
     shorter = min(image.size)
     goal = min(shorter, LARGEST) if size is None else size
     if goal != shorter:
-        to = tuple(max(1, round(n * goal / shorter)) for n in image.size)
-        image = image.resize(to, Image.Resampling.LANCZOS)
+        width, height = (max(1, round(n * goal / shorter)) for n in image.size)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
     return pixels.permute(2, 0, 1).float() / 255
 
@@ -146,5 +146,5 @@ def _unknown(content: bytes, name: str) -> str:
         return f"{name} is a PDF, not a picture: save the page as PNG first."
     if b"<svg" in content[:1000].lower():
         return f"{name} is an SVG drawing, not a picture of pixels: save it as PNG first."
-    known = ", ".join(sorted({*FORMATS} - {"MPO", "PPM"}))
+    known = ", ".join(sorted({*FORMATS} - {"PPM"}))
     return f"{name} is no picture that the course can read, or it is damaged; it reads {known}."

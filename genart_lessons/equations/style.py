@@ -700,6 +700,7 @@ def _second_moments(f):
     return f.mT @ f / f.shape[-2]
 
 
+_F23 = _table("F", 2, 3)
 _SETS = points(f=uniform(-2, 2, 3, 2), s=uniform(-2, 2, 4, 2))
 _SETS_F, _SETS_S = _table("f", 3, 2), _table("s", 4, 2)
 
@@ -945,15 +946,20 @@ _STYLE = (
         free_index="ab",
         reference=lambda F: _gram_by_places(F),
         evidence=Numeric(
-            points(F=uniform(-2, 2, 2, _PLACES)),
-            {"F": _PAIR_EXAMPLE["F"][:2]},
-            where="random features, 2 channels at 4 places",
+            points(F=uniform(-2, 2, 2, 3)),
+            {"F": [[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]]},
+            where="random features, 2 channels at 3 places",
         ),
         symbols=_FEATURES,
         definition=Definition(
             "derived as the mean of the places' outer products (SymPy)",
-            lambda: _flat(_gram_in_letters(_FS[:2])),
-            {**_FEATURE_LETTERS, "F": _FS[:2], "F_bar": _MEANS[:2], "C": sympy.Integer(2)},
+            lambda: _flat(_gram_in_letters(_F23)),
+            {
+                "F": _F23,
+                "C": sympy.Integer(2),
+                "N": sympy.Integer(3),
+                "F_bar": tuple(sympy.Add(*row) / 3 for row in _F23),
+            },
         ),
         cite="Li et al. 2017, section 4",
         near_misses=(

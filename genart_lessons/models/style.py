@@ -52,8 +52,8 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 def style_loss(g: Tensor, target: Tensor) -> Tensor:
     """‖G − A‖² / (4C²) for two Gram matrices (B, C, C) (equation 8.8), the mean of the batch.
 
-    It is Gatys et al.'s E_l, whose 1/(4 N_l² M_l²) holds the 1/N of ``gram``. ValueError for unequal
-    shapes.
+    It is Gatys et al.'s E_l, whose 1/(4 N_l² M_l²) holds the 1/N of ``gram``. Raises ValueError
+    for unequal shapes.
     """
     _alike(g, target)
     return F.mse_loss(g, target) / 4
@@ -252,7 +252,7 @@ class StyleTransfer:
         device = runtime.device()
         self.network = network if network is not None else eye(device=str(device))
         self.content, self.style = (
-            _sized(_checked(x, name), size).to(device)
+            sized(_checked(x, name), size).to(device)
             for x, name in ((content, "content"), (style, "style"))
         )
         self.weights = (float(content_weight), float(style_weight), float(tv_weight))
@@ -357,8 +357,9 @@ def reconstruct(
     size: int | None = None, tv_weight: float = 1.0, network: Perceptual | None = None,
     seed: int = 0, **options,
 ) -> Stylised:  # fmt: skip
-    """What a layer's features say: from noise to a picture that has the same (Mahendran and Vedaldi).
+    """What a layer's features say: from noise to a picture that has the same.
 
+    Mahendran and Vedaldi 2015, https://arxiv.org/abs/1412.0035.
     layer: a name, or {name: weight}. picture: (3, H, W). The loss is the content's alone, and a
     little total variation. ``options`` go to ``descend``. Raises ValueError as StyleTransfer does.
     """
@@ -374,8 +375,9 @@ def texture(
     style: Tensor, *, steps: int = STEPS, size: int | None = None, seed: int = 0,
     layers: Mapping[str, float] | None = None, network: Perceptual | None = None, **options,
 ) -> Stylised:  # fmt: skip
-    """From noise to a picture with the style alone (Gatys, Ecker and Bethge 2015, texture synthesis).
+    """From noise to a picture with the style alone: a texture.
 
+    Gatys, Ecker and Bethge 2015, https://arxiv.org/abs/1505.07376.
     style: (3, H, W). ``options`` go to ``StyleTransfer.run``. Raises ValueError as StyleTransfer.
     """
     task = StyleTransfer(style, style, size=size, content_weight=0.0, content_layers={},
@@ -394,7 +396,7 @@ def _checked(x: Tensor, name: str) -> Tensor:
     return x.float().expand(3, -1, -1)
 
 
-def _sized(x: Tensor, size: int | None) -> Tensor:
+def sized(x: Tensor, size: int | None) -> Tensor:
     """The picture with its shorter side ``size`` long, and the other in proportion."""
     if size is None:
         return x
@@ -419,4 +421,3 @@ def _enlarged(change: Tensor, to: Sequence[int]) -> Tensor:
 
 def _scale(value: Tensor) -> float:
     return max(float(value), 1e-12)
-

@@ -22,7 +22,8 @@ from genart_lessons.proof.tables import axes, has_steps, one_spelling, whole_seq
 DEEPEST, LARGEST_POWER, MOST_DIGITS = 60, 100, 300
 _CALLS = {
     r"\log": sympy.log, r"\exp": sympy.exp, r"\tanh": sympy.tanh, r"\sin": sympy.sin,
-    r"\cos": sympy.cos, r"\sign": sympy.sign, r"\sgn": sympy.sign, r"\max": sympy.Max, r"\min": sympy.Min,
+    r"\cos": sympy.cos, r"\max": sympy.Max, r"\min": sympy.Min,
+    r"\sign": sympy.sign, r"\sgn": sympy.sign,
     r"\sigmoid": lambda x: 1 / (1 + sympy.exp(-x)), r"\erf": sympy.erf,
     r"\normal": lambda x: (1 + sympy.erf(x / sympy.sqrt(2))) / 2,
 }  # fmt: skip
@@ -359,7 +360,7 @@ class _Parser:
                 parts = re.split(r"([=<≤]|\\ne)", below, maxsplit=1)
                 index, sign, start = (*parts, "=", "1")[:3]
                 low = start or ("1" if sign == "=" else "?")
-        if re.fullmatch(r"[a-z],[a-z]", index) and (sign, low, high) == ("=", "1", ""):
+        if re.fullmatch(r"([a-z]),(?!\1)[a-z]", index) and (sign, low, high) == ("=", "1", ""):
             return self._over_both(make, index[0], index[2])
         if sign == "=" and high in self.bound and low == "1":
             sign, low, high = "≤", high, ""  # \sum_{i=1}^{t} is \sum_{i\le t}
@@ -388,8 +389,11 @@ class _Parser:
     def _over_both(self, make: type, first: str, second: str) -> sympy.Expr:
         r"""``\sum_{c,i}`` is ``\sum_c\sum_i``."""
         self.bound += [first, second]
-        body = self.term()
+        place, body = self.place(), self.term()
         del self.bound[-2:]
+        used = {str(i) for entry in body.atoms(sympy.Indexed) for i in entry.indices}
+        if not {first, second} <= used:
+            raise self.fail(f"nothing under this sum has the indices {first} and {second}", place)
         return make(make(body, _over(second)), _over(first))
 
     def _raw_argument(self) -> str:

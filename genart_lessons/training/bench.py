@@ -25,6 +25,7 @@ from genart_lessons.training import (
     bench_flow,
     bench_gan,
     bench_gpt,
+    bench_style,
     recipes,
 )
 from genart_lessons.training.loop import fit
@@ -105,11 +106,12 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--only",
-        choices=("vae", "gan", "gpt", "diffusion", "flow", "denoise", "all"),
+        choices=("vae", "gan", "gpt", "diffusion", "flow", "denoise", "style", "all"),
         default="all",
         help="vae: chapter 03 and the import, a minute and a half; gan: chapter 04, ten minutes; "
         "gpt: chapter 06, three minutes; diffusion: chapter 07, half an hour; "
-        "denoise: chapter 02, five minutes; flow: chapter 01, five minutes",
+        "denoise: chapter 02, five minutes; flow: chapter 01, five minutes; "
+        "style: chapter 08, two minutes",
     )
     args = parser.parse_args(list(argv))
     seconds: tuple[float, ...] = (args.seconds, args.baseline_seconds)
@@ -132,6 +134,8 @@ def main(argv: Sequence[str]) -> int:
         met += [bench_diffusion.run(args.diffusion_seconds, seeds)]
     if args.only in ("denoise", "all"):
         met += [bench_denoise.run(seed=args.seed)]
+    if args.only in ("style", "all"):
+        met += [bench_style.run()]
     if args.only in ("flow", "all"):
         met += [bench_flow.run(args.flow_seconds, _seeds(args.seed, args.seeds or 3))]
     return 0 if all(met) else 1

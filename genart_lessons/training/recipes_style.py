@@ -40,8 +40,7 @@ STYLES = {
     "ihc": partial(data.photo, "ihc"),
     "hearts": partial(data.quilt, "heart", 320),
 }
-# What differs from ``models.style``'s weights, for one style.
-WEIGHTS: dict[str, dict[str, float]] = {"ihc": {"style_weight": 20.0}}
+BETAS = {"ihc": 20.0}  # the style's weight, where it is not ``style.STYLE_WEIGHT``
 
 
 def contents(n: int = CONTENTS, size: int = CONTENT_SIZE, seed: int = 0) -> Tensor:
@@ -98,13 +97,18 @@ def content_batches(x: Tensor, batch_size: int = BATCH, *, seed: int = 0) -> Bat
     return Batches({"x": x}, batch_size, seed=seed, augment=recoloured)
 
 
+def style_loss(name: str) -> stylist.StyleLoss:
+    """What ``stylist_<name>`` learnt to keep low."""
+    return stylist.StyleLoss(style_picture(name), style_weight=BETAS.get(name, style.STYLE_WEIGHT))
+
+
 def train_stylist(name: str, steps: int, seed: int = 0) -> tuple[nn.Module, History]:
     """The stylist of one style: a few minutes on a GPU."""
     runtime.seed_everything(seed)
     model = stylist.Stylist()
     history = fit(
         model,
-        stylist.StyleLoss(style_picture(name), **WEIGHTS.get(name, {})),
+        style_loss(name),
         content_batches(contents(seed=seed), seed=seed),
         steps=steps,
         checkpoint=runtime.cache_dir() / f"stylist_{name}-{steps}-{seed}.safetensors",
@@ -118,7 +122,7 @@ def train_stylist(name: str, steps: int, seed: int = 0) -> tuple[nn.Module, Hist
 def measure_stylist(name: str, model: nn.Module) -> dict[str, float]:
     """The loss on the held-out photos at 256 pixels, and of the photos as they are."""
     model = model.to(runtime.device())
-    loss = stylist.StyleLoss(style_picture(name), **WEIGHTS.get(name, {}))
+    loss = style_loss(name)
     found: dict[str, float] = {}
     for split, pictures in (("unseen", unseen()), ("training", contents(8, 256, seed=1))):
         x = pictures.to(runtime.device())
