@@ -29,7 +29,7 @@ _OPEN = {"(": ")", "[": "]", r"\{": r"\}", "{": "}"}
 _CLOSE = set(_OPEN.values())
 _BARS = {"|", "|<", "‖", "‖<"}
 _STOPS = _CLOSE | set(r"/ ^ _ + - , ; : ! . |> ‖> \mid \rangle = < > \ge \le \ne".split())
-_STOPS |= {r"\approx", r"\propto", r"\simeq", r"\sim", r"\top", ""}
+_STOPS |= {r"\approx", r"\propto", r"\simeq", r"\sim", r"\top", "*", r"\odot", ""}
 
 
 @dataclass(frozen=True)
@@ -368,6 +368,8 @@ class _Reader:
         great = {*_CALLS, r"\prod", r"\int", r"\sum", "E"}
         while self._starts_factor() and self.peek() not in great:
             factors.append(self.factor())
+        if self.peek() == "*" and self.peek(1) in great:  # \\log a \\cdot \\log b
+            return self._product(factors, start)
         if self.peek() in {"*", "/"}:
             raise self.fail(f"does {name} end here? Put brackets round what it is taken of")
         return self._product(factors, start)
@@ -595,7 +597,10 @@ class _Reader:
         """A distribution as it stands below an E or in a divergence, and the letters it is of."""
         start = self.place()
         if self.peek() == "N" and not self.world.known("N") and self.peek(1) == "(":
-            return self._normal(letters[0] if letters else None), []
+            normal = self._normal(letters[0] if letters else None)
+            point = normal.args[0]
+            said = not letters and isinstance(point, Node) and point.op == "name"
+            return normal, [point.args[0]] if said and len(point.args) == 1 else []
         name = self._name_only()
         tables = self.world.tables(name)
         if not tables:
@@ -678,14 +683,14 @@ class _Reader:
         return self.node("divergence", kind, tuple(letters), p, q, start=start)
 
     def _entropy(self) -> Node:
-        """``H(p)`` and ``H(p, q)``."""
+        """``H(p)`` and ``H(p, q)``; of a mixture such as (p + q)/2, or of one that was defined."""
         start = self.place()
         self.at += 2
-        p, letters = self._law([])
+        p, letters = self._side(start)
         q, other = p, letters
         if self.peek() == ",":
             self.take()
-            q, other = self._law([])
+            q, other = self._side(start)
         self.expect(")", start)
         if not letters or set(letters) != set(other):
             raise self.fail("an entropy is of distributions of the same letters", start)
@@ -705,6 +710,9 @@ class _Reader:
         mixture = self.expression()
         self.bars = bars
         letters = {x for node in _all(mixture) if node.op == "law" for x in node.args[1]}
+        for node in _all(mixture):
+            if node.op == "name" and self.world.kind(node.args[0]) == DEFINED:
+                letters |= set(self.world.arguments(node.args[0]))
         return mixture, sorted(letters)
 
     def _normal(self, letter: str | None = None) -> Node:

@@ -28,6 +28,7 @@ from genart_lessons.derivation.world import (
     REAL,
     Joint,
     Scene,
+    Thing,
 )
 
 NUMBER, VECTOR, ROW, MATRIX = "number", "vector", "row", "matrix"
@@ -64,6 +65,9 @@ class Evaluator:
         self.at: dict[str, int] = {}  # where letters with values, and indices, stand
         self.open: list[int] = []  # sizes of the levels that are open, outermost first
         self.outcomes = 0  # the depth of the mean over what is random; 0 outside of one
+        self.lost = torch.zeros(scene.points, dtype=torch.bool)  # where a density is below float64
+        self.outside = torch.zeros(scene.points, dtype=torch.bool)  # log or root of a negative
+        self.eye = 0  # the size of I, where what stands beside it tells
         self._definitions: dict[str, Node] = {}
 
     # -- entry ---------------------------------------------------------------------------------
@@ -73,9 +77,25 @@ class Evaluator:
         sizes = [self.scene.world.names[x].size for x in free]
         for places in itertools.product(*map(range, sizes)):
             with torch.no_grad(), self._set(dict(zip(free, places, strict=True))):
-                for k, node in enumerate(nodes):
-                    found[k].append(self._full(self(node)))
+                made = self._beside_identity(nodes)
+                for k, value in enumerate(made):
+                    found[k].append(self._full(value))
         return [Value(torch.cat([v.tensor for v in each]), each[0].kind) for each in found]
+
+    def _beside_identity(self, nodes: tuple[Node, ...]) -> list[Value]:
+        """Their values; those with an I in them last, for the others tell how large it is."""
+        before, made = self.eye, dict[int, Value]()
+        with_eye = [any(n.op == "identity" for n in _all(node)) for node in nodes]
+        for k in sorted(range(len(nodes)), key=lambda k: with_eye[k]):
+            made[k] = self(nodes[k])
+            if made[k].kind == MATRIX and not with_eye[k]:
+                self.eye = made[k].tensor.shape[-1]
+        self.eye = before
+        return [made[k] for k in range(len(nodes))]
+
+    def _note(self, mask: Tensor, where: Tensor) -> Tensor:
+        """``mask`` with the points where ``where`` is true; nothing inside of an integral."""
+        return mask if self.depth else mask | where.detach()
 
     @property
     def depth(self) -> int:
@@ -115,7 +135,7 @@ class Evaluator:
         return Value(-value.tensor, value.kind)
 
     def _add(self, node: Node) -> Value:
-        terms = [self(part) for part in node.args]
+        terms = self._beside_identity(node.args)
         kinds = {t.kind for t in terms}
         if len(kinds) > 1:
             raise Meaningless(f"a {' and a '.join(sorted(kinds))} cannot be added up")
@@ -192,6 +212,9 @@ class Evaluator:
             return Value(torch.linalg.matrix_power(base.tensor, int(power)), MATRIX)
         if base.kind != NUMBER:
             raise Meaningless(rf"a {base.kind} has no powers: write \|…\|^2 or a product")
+        if self.depth == 0 and base.tensor.ndim == exponent.tensor.ndim == 1:
+            root = (base.tensor < 0) & (exponent.tensor != exponent.tensor.round())
+            self.outside = self._note(self.outside, root)
         return Value(base.tensor**exponent.tensor)
 
     def _call(self, node: Node) -> Value:
@@ -238,6 +261,8 @@ class Evaluator:
         value = self(node)
         if value.kind == MATRIX:
             raise Meaningless("the logarithm of a matrix is not known here")
+        if value.kind == NUMBER and value.tensor.ndim == 1:
+            self.outside = self._note(self.outside, value.tensor < 0)
         return Value(value.tensor.log(), value.kind)
 
     def _far(self, node: Node) -> bool:
@@ -326,6 +351,7 @@ class Evaluator:
 
     def _identity(self, node: Node) -> Value:
         sizes = {self.scene.length(t.shape[0]) for t in self.scene.world.names.values() if t.shape}
+        sizes = {self.eye} if self.eye else sizes
         if len(sizes) != 1:
             raise Meaningless("how large is I? There are vectors of several lengths here")
         return Value(torch.eye(sizes.pop(), dtype=torch.float64)[None], MATRIX)
@@ -333,10 +359,10 @@ class Evaluator:
     # -- names -----------------------------------------------------------------------------------
     def _name(self, node: Node) -> Value:
         name, *index = node.args
-        thing = self.scene.world.names.get(name)
+        thing = self._thing(name)
         if name in self.at:
             if thing and thing.kind == FINITE:
-                return Value(self.values[name][:, self.at[name]])
+                return Value(self.values[name.rstrip("'")][:, self.at[name]])
             return Value(torch.tensor([float(self.at[name])], dtype=torch.float64))
         if name in self.scene.sizes:
             return Value(torch.tensor([float(self.scene.sizes[name])], dtype=torch.float64))
@@ -347,6 +373,10 @@ class Evaluator:
         if name not in self.values:
             raise Meaningless(f"{name} has no value here: sum over it, or take a mean")
         return self._entry(name, self.values[name], index)
+
+    def _thing(self, name: str) -> Thing | None:
+        """What the world calls so; x' is another x."""
+        return self.scene.world.names.get(name) or self.scene.world.names.get(name.rstrip("'"))
 
     def _entry(self, name: str, tensor: Tensor, index: list[Node]) -> Value:
         entries = len(self.scene.world.shape(name))
@@ -412,33 +442,42 @@ class Evaluator:
     def _over(self, node: Node, join) -> Value:
         letter, low, high, body = node.args
         total: Value | None = None
-        for at in self._range(letter, low, high, body):
+        places, inside = self._range(letter, low, high, body)
+        for at in places:
             with self._set({letter: at}):
                 value = self(body)
             if join is torch.mul and value.kind != NUMBER:
                 raise Meaningless("a product is of numbers here")
+            if inside is not None:  # a limit that is not the same at all points
+                neutral = torch.full_like(value.tensor, float(join is torch.mul))
+                here = ((at >= inside[0]) & (at <= inside[1]))[(..., *[None] * value.dims)]
+                value = Value(torch.where(here, value.tensor, neutral), value.kind)
             total = value if total is None else Value(join(total.tensor, value.tensor), value.kind)
         if total is None:  # nothing to add up
             return Value(torch.tensor([0.0 if join is torch.add else 1.0], dtype=torch.float64))
         return total
 
-    def _range(self, letter: str, low, high, body: Node) -> range:
-        thing = self.scene.world.names.get(letter)
+    def _range(self, letter: str, low, high, body: Node) -> tuple[range, tuple | None]:
+        """Where a letter goes, and the first and last place at each point where they vary."""
+        thing = self._thing(letter)
         if thing is not None and thing.kind == FINITE:
-            return range(thing.size)
+            return range(thing.size), None
         if thing is not None and thing.kind == REAL:
             raise Meaningless(rf"{letter} is a real letter: write \int …\,d{letter}")
-        first = 1 if low is None else self._whole(low)
-        last = self._whole(high) if high is not None else self._length_of(letter, body)
-        if last - first > 20:
+        first = torch.ones(1) if low is None else self._whole(low)
+        last = self._whole(high) if high is not None else (
+            torch.tensor([self._length_of(letter, body)]))  # fmt: skip
+        whole = range(int(first.min()), int(last.max()) + 1)
+        if len(whole) > 21:
             raise Meaningless("a sum has at most 20 terms here")
-        return range(first, last + 1)
+        same = bool((first == first[0]).all()) and bool((last == last[0]).all())
+        return whole, None if same else (first, last)
 
-    def _whole(self, node: Node) -> int:
-        values = self(node).tensor.flatten()
-        if bool((values != values[0]).any()) or not float(values[0]).is_integer():
-            raise Meaningless("a sum's limits must be whole numbers, the same at all points")
-        return int(values[0])
+    def _whole(self, node: Node) -> Tensor:
+        values = self(node).tensor
+        if values.ndim > 1 or not bool((values == values.round()).all()):
+            raise Meaningless("a sum's limits must be whole numbers")
+        return values
 
     def _length_of(self, letter: str, body: Node) -> int:
         found = set()
@@ -454,7 +493,7 @@ class Evaluator:
 
     def _integral(self, node: Node) -> Value:
         letter, low, high, body = node.args
-        thing = self.scene.world.names.get(letter)
+        thing = self._thing(letter)
         if thing is not None and thing.kind == FINITE:
             return self._over(Node("sum", (letter, None, None, body)), torch.add)
         a, b = (None if end is None else self(end).tensor for end in (low, high))
@@ -482,6 +521,8 @@ class Evaluator:
         before = self.values.get(letter)
         self.values[letter] = nodes.reshape(shape)
         self.open.append(len(nodes))
+        if math.prod(self.open) * self.scene.points > MOST:
+            raise Meaningless("too many integrals inside one another: this is not checked")
         value = self(body)
         self.open.pop()
         if before is None:
@@ -496,6 +537,9 @@ class Evaluator:
     def _law(self, node: Node) -> Value:
         name, over, given = node.args
         joint = self.scene.joints[name]
+        primed = [x for x in (*over, *given) if x.endswith("'") and x not in joint.letters]
+        if primed:
+            return self._unprimed(node, primed)
         mine, known = self._resolve(over, joint), self._resolve(given, joint)
         for letter in (*mine, *known):
             if letter not in joint.letters:
@@ -507,6 +551,22 @@ class Evaluator:
             return Value(torch.ones(1, dtype=torch.float64))
         below = [x for x in known if x in joint.over]
         return Value(self._marginal(joint, [*mine, *below]) / self._marginal(joint, below))
+
+    def _unprimed(self, node: Node, primed: list[str]) -> Value:
+        """p(x'): the same distribution at another x."""
+        letters = {x: x.rstrip("'") for x in primed}
+        own = [letters.get(x, x) for x in (*node.args[1], *node.args[2])]
+        if len(set(own)) < len(own):
+            raise Meaningless(f"{node.args[0]} is of one {own[0]}, not of two")
+        law = Node("law", (node.args[0], *(tuple(letters.get(x, x) for x in part)
+                                           for part in node.args[1:])))  # fmt: skip
+        before = dict(self.values)
+        self.values.update({new: self.values[old] for old, new in letters.items()
+                            if old in self.values})  # fmt: skip
+        with self._set({new: self.at[old] for old, new in letters.items() if old in self.at}):
+            value = self(law)
+        self.values = before
+        return value
 
     def _resolve(self, letters: tuple[str, ...], joint: Joint) -> list[str]:
         """``x_<t`` and ``x_t`` as the letters that they are at this t: x_1, x_2, …"""
@@ -566,13 +626,16 @@ class Evaluator:
         point, mean, variance = node.args
         if point is None:
             raise Meaningless("say where: N(x; mean, variance)")
-        return Value(self._log_normal(node).exp())
+        log = self._log_normal(node)
+        if log.ndim == 1:
+            self.lost = self._note(self.lost, log < -700)
+        return Value(log.exp())
 
     def _log_normal(self, node: Node) -> Tensor:
         point, mean, variance = node.args
         if point is None:
             raise Meaningless("say where: N(x; mean, variance)")
-        x, m, v = self(point), self(mean), self(variance)
+        x, m, v = self._beside_point(point, mean, variance)
         if x.kind == NUMBER and m.kind == NUMBER:
             if v.kind != NUMBER:
                 raise Meaningless("the variance of a number is a number")
@@ -584,6 +647,13 @@ class Evaluator:
             return -(gap**2).sum(-1) / v.tensor / 2 - d / 2 * (2 * math.pi * v.tensor).log()
         square = (gap * torch.linalg.solve(v.tensor, gap.unsqueeze(-1))[..., 0]).sum(-1)
         return -square / 2 - torch.linalg.det(2 * math.pi * v.tensor).log() / 2
+
+    def _beside_point(self, point: Node, mean: Node, variance: Node) -> tuple[Value, Value, Value]:
+        x, before = self(point), self.eye
+        self.eye = x.tensor.shape[-1] if x.kind == VECTOR else before
+        m, v = self(mean), self(variance)
+        self.eye = before
+        return x, m, v
 
     def _add_values(self, a: Value, b: Value, sign: int) -> Tensor:
         if b.kind == NUMBER:
@@ -696,7 +766,7 @@ class Evaluator:
             for argument, letter in zip(arguments, thing.letters, strict=True):
                 if argument.op != "name" or argument.args[0] not in self.at:
                     raise Meaningless(f"{name} is a table of {letter}: write {name}({letter})")
-                own = self.scene.world.names.get(argument.args[0])
+                own = self._thing(argument.args[0])
                 if own is None or own.size != self.scene.world.names[letter].size:
                     raise Meaningless(f"{name} is a table of {letter}, not of {argument.args[0]}")
                 places.append(self.at[argument.args[0]])
@@ -726,11 +796,11 @@ class Evaluator:
                 if entries and times > 1:
                     raise Meaningless("second derivatives by vectors are not known here")
         self.values[name] = before
+        result = result if torch.is_grad_enabled() else result.detach()
         if entries and index:
             at = [self._place(i) - 1 for i in index]
             return Value(result[(..., *at)])
-        kind = (NUMBER, VECTOR, MATRIX)[entries]
-        return Value(result if torch.is_grad_enabled() else result.detach(), kind)
+        return Value(result, (NUMBER, VECTOR, MATRIX)[entries])
 
     def _grad(self, result: Tensor, moving: Tensor) -> Tensor:
         if not result.requires_grad:
@@ -763,22 +833,25 @@ def _jensen_shannon(p: Node, q: Node) -> Node:
 
 
 def _smooth(made: dict[str, Tensor], flags: frozenset[str], x: list[Tensor]) -> Tensor:
-    """Σ_k a_k·h(b_k·x + c_k): h = tanh, or log cosh where the function bends one way."""
+    """Σ_k a_k·h(b_k·x + c_k) and a straight line; h = tanh, or softplus where it bends one way."""
     total: Tensor | None = None
     bends = "concave" in flags or "convex" in flags
-    for k in range(made["a"].shape[1]):
+    for k in range(made["a"].shape[1] - 1):
         inside = made["c"][:, k]
         for n, each in enumerate(x):
             slope = made["b"][:, k, n]
             inside = inside + (slope.abs() if "increasing" in flags else slope) * each
-        h = _log_cosh(inside) if bends else inside.tanh()
+        h = inside.tanh() if not bends else (
+            -_softplus(-inside) if "concave" in flags else _softplus(inside))  # fmt: skip
         a = made["a"][:, k]
         a = a.abs() if bends or "increasing" in flags else a
         term = a * h
         total = term if total is None else total + term
     assert total is not None
-    if "concave" in flags:
-        total = -total
+    total = total + 1.5 * made["c"][:, -1]
+    for n, each in enumerate(x):
+        slope = made["b"][:, -1, n] / 2
+        total = total + (slope.abs() if "increasing" in flags else slope) * each
     low, high = float(made["low"]), float(made["high"])
     if math.isfinite(low) and math.isfinite(high):
         return low + (high - low) * torch.sigmoid(total)
@@ -787,8 +860,8 @@ def _smooth(made: dict[str, Tensor], flags: frozenset[str], x: list[Tensor]) -> 
     return total
 
 
-def _log_cosh(x: Tensor) -> Tensor:
-    return x.abs() + torch.log1p((-2 * x.abs()).exp()) - math.log(2)
+def _softplus(x: Tensor) -> Tensor:
+    return x.clamp(min=0) + torch.log1p((-x.abs()).exp())
 
 
 def _column(x: Tensor, like: Tensor) -> Tensor:

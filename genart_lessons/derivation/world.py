@@ -201,7 +201,7 @@ class World:
             kind = RANDOM if random else ARRAY
             self._add(Thing(name, kind, shape=sizes, flags=frozenset(flags)))
 
-    def _length(self, text: str, fixed: tuple[int, ...] = (2, 3)) -> str | int:
+    def _length(self, text: str, fixed: tuple[int, ...] = (2, 3, 4)) -> str | int:
         if text.isdigit():
             if not 1 <= int(text) <= MOST_VALUES:
                 raise WorldError(f"lengths are 1 to {MOST_VALUES} here, not {text}")
@@ -240,7 +240,7 @@ class World:
                 stem, _, index = name.rpartition("_")
                 if index != letter:
                     raise WorldError(f"{name} should carry the index {letter}")
-                size = self._length(last, (3, 4))
+                size = self._length(last, (3, 4, 5))
                 self._add(Thing(stem, ARRAY, *bounds, shape=(size,), flags=frozenset({"list"})))
             else:
                 self._add(Thing(name, NUMBER, *bounds))
@@ -278,15 +278,20 @@ class World:
         self._add(Thing(name, DEFINED, letters=letters, source=m[2].strip()))
 
     # -- drawing ---------------------------------------------------------------------------------
-    def scenes(self, points: int = POINTS, seed: int = 0, mild: bool = False) -> Iterator[Scene]:
+    def scenes(
+        self, points: int = POINTS, seed: int = 0, mild: bool = False, wide: bool = False
+    ) -> Iterator[Scene]:
         """Random instances of everything, ``points`` at a time: usual ones, flat ones, sharp ones.
 
         ``mild``: no very narrow or wide ones, over which an integral cannot be taken with one rule.
+        ``wide``: some more, all but flat and very sharp, where inequalities fail first. Lengths
+        that have different names are of different sizes.
         """
         generator = torch.Generator().manual_seed(seed)
         spreads = (1.0, 0.5, 1.0, 0.7) if mild else (1.0, 0.25, 3.0, 1.0)
+        spreads += (0.05, 0.8) if wide and mild else (0.05, 8.0, 0.5) if wide else ()
         for k, spread in enumerate(spreads):
-            sizes = {n: values[k % len(values)] for n, values in self.lengths.items()}
+            sizes = {n: v[(k + i) % len(v)] for i, (n, v) in enumerate(self.lengths.items())}
             yield Scene(self, sizes, points, spread, generator)
 
 
@@ -363,7 +368,7 @@ class Scene:
         return raw
 
     def _function(self, thing: Thing) -> dict[str, Tensor]:
-        """A table over letters with values; or the numbers a, b, c of Σ_k a_k·h(b_k·x + c_k)."""
+        """A table over letters with values; or the numbers a, b, c of three bends and a line."""
         P, sizes = self.points, []
         for letter in thing.letters:
             known = self.world.names[letter]
@@ -371,7 +376,7 @@ class Scene:
         if thing.letters and all(sizes):
             return {"table": self.within(thing.low, thing.high, P, *sizes)}
         n = max(1, len(thing.letters))
-        return {"a": self.normal(P, 3), "b": self.normal(P, 3, n), "c": self.normal(P, 3),
+        return {"a": self.normal(P, 4), "b": self.normal(P, 4, n), "c": self.normal(P, 4),
                 "low": torch.tensor(thing.low), "high": torch.tensor(thing.high)}  # fmt: skip
 
     # -- what is random ------------------------------------------------------------------------
@@ -380,24 +385,11 @@ class Scene:
         things = [t for t in self.world.names.values() if t.kind == RANDOM]
         if not things:
             return
-        entries = [(t, e) for t in things for e in range(math.prod(map(self.length, t.shape)) or 1)]
-        free = any("independent" in t.flags for t in things)
-        if free:
-            each = 3 if len(entries) <= 4 else 2
-            if each ** len(entries) > 1024:
-                raise WorldError(
-                    "too many independent random numbers: declare fewer or shorter ones"
-                )
-            laws = [self._one(each, t) for t, _ in entries]
-            grid = torch.cartesian_prod(*[torch.arange(each)] * len(entries)).view(-1, len(entries))
-            columns = [v[:, grid[:, k]].T for k, (v, _) in enumerate(laws)]
-            self.weights = torch.stack([w[:, grid[:, k]].T for k, (_, w) in enumerate(laws)]).prod(
-                0
-            )
-        else:
-            M = 6
-            self.weights = self.simplex(self.points, M).T.contiguous()
-            columns = [self._standard(self._values(t, M), self.weights.T, t).T for t, _ in entries]
+        entries = [t for t in things for _ in range(math.prod(map(self.length, t.shape)) or 1)]
+        groups = [[k] for k, t in enumerate(entries) if "independent" in t.flags]
+        together = [k for k, t in enumerate(entries) if "independent" not in t.flags]
+        groups += [together] if together else []
+        columns = self._independent(entries, groups)
         at = 0
         for t in things:
             shape = [self.length(s) for s in t.shape]
@@ -408,13 +400,27 @@ class Scene:
             )
             at += count
 
+    def _independent(self, entries: list[Thing], groups: list[list[int]]) -> list[Tensor]:
+        """The outcomes of every entry on the grid of the groups' outcomes; sets their weights."""
+        n = len(groups)
+        each = 6 if n == 1 else 4 if n <= 4 else 3 if n <= 8 else 2
+        if each**n > 8192:
+            raise WorldError("too many independent random numbers: declare fewer or shorter ones")
+        grid = torch.cartesian_prod(*[torch.arange(each)] * n).view(-1, n)
+        columns: dict[int, Tensor] = {}
+        total = torch.ones(len(grid), self.points, dtype=torch.float64)
+        for axis, group in enumerate(groups):
+            w = self.simplex(self.points, each)
+            total = total * w[:, grid[:, axis]].T
+            for k in group:
+                values = self._standard(self._values(entries[k], each), w, entries[k])
+                columns[k] = values[:, grid[:, axis]].T
+        self.weights = total
+        return [columns[k] for k in range(len(entries))]
+
     def _values(self, thing: Thing, count: int) -> Tensor:
         raw = self.normal(self.points, count) * 1.5
         return raw.exp() if "positive" in thing.flags else raw
-
-    def _one(self, count: int, thing: Thing) -> tuple[Tensor, Tensor]:
-        w = self.simplex(self.points, count)
-        return self._standard(self._values(thing, count), w, thing), w
 
     def _standard(self, v: Tensor, w: Tensor, thing: Thing) -> Tensor:
         if "mean 0" in thing.flags:
@@ -490,6 +496,8 @@ def _random_flags(words: str) -> frozenset[str]:
         raise WorldError(
             f"what is random can be independent, positive, mean 0, variance 1: {rest[0]}?"
         )
+    if {"positive", "mean 0"} <= flags:
+        raise WorldError("what is positive cannot have mean 0")
     return frozenset(flags)
 
 

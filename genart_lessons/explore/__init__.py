@@ -18,7 +18,7 @@ from genart_lessons.explore.next_symbol import next_symbol
 from genart_lessons.explore.style import style, upload
 
 __all__ = [
-    "Explorer", "attention", "autoencoder", "bound", "choice", "derivation", "divergences", "forward",
-    "game", "generator", "latent", "maps", "next_symbol", "reverse", "slider", "style", "two_gaussians",
-    "upload",
+    "Explorer", "attention", "autoencoder", "bound", "choice", "derivation", "divergences",
+    "forward", "game", "generator", "latent", "maps", "next_symbol", "reverse", "slider", "style",
+    "two_gaussians", "upload",
 ]  # fmt: skip

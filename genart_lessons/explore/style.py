@@ -5,7 +5,9 @@ from __future__ import annotations
 import textwrap
 
 import ipywidgets as widgets
+import numpy as np
 import torch
+from PIL import Image
 
 from genart_lessons import data
 from genart_lessons.explore.base import Explorer, slider
@@ -13,7 +15,7 @@ from genart_lessons.explore.game import choice
 from genart_lessons.models import style as styles
 from genart_lessons.models import stylist
 from genart_lessons.show.look import INK, MUTED, Picture, demand
-from genart_lessons.show.pictures import MARGIN, as_pictures, canvas, fit, place, spread
+from genart_lessons.show.pictures import MARGIN, as_pictures, canvas, place, spread
 from genart_lessons.training import recipes_style
 from genart_lessons.training.weights import load_weights
 
@@ -160,10 +162,18 @@ def _three(pictures, title: str, alt: str) -> Picture:
     for i, (picture, name) in enumerate(zip(pictures, ("content", "style", "both"), strict=True)):
         x, y = MARGIN + i * (BIG + GAP), MARGIN + 30
         (pixels,) = as_pictures(picture.detach().cpu()[None], function="style (explore)")
-        place(sheet, fit(pixels, BIG, BIG), x, y, BIG, BIG)
+        place(sheet, _filled(pixels), x, y, BIG, BIG)
         ax.text(x + BIG / 2, y + BIG + 4, name, size=9, ha="center", va="top",
                 color=INK if i == 2 else MUTED)  # fmt: skip
     return spread(ax, sheet)
+
+
+def _filled(pixels: np.ndarray) -> np.ndarray:
+    """A photo, smoothly, as large as fits: hard pixels would be a style of their own."""
+    h, w = pixels.shape[:2]
+    ratio = BIG / max(h, w)
+    size = max(1, round(w * ratio)), max(1, round(h * ratio))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 
 def _sentence(text: str, title: str) -> Picture:

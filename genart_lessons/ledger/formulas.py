@@ -5,7 +5,7 @@ accepted or refused as a learner's would be.
 """
 
 from genart_lessons.derivation import Derivation, worked
-from genart_lessons.ledger import games, pictures, walks
+from genart_lessons.ledger import games, pictures
 from genart_lessons.ledger.evidence import Accepts, Chain, Rejects, Shown, printed
 from genart_lessons.ledger.row import CORRECTED, FAILS, HOLDS, Row
 
@@ -256,7 +256,7 @@ FROM_E = (
     ),
     Row(
         "E5", "E§3.4", r"$q(x_T\mid x_0)=\prod_{t=1}^{T}q(x_t\mid x_{t-1})$", FAILS, "07",
-        (Rejects("7.3", walks.one_road, "one whole path"), Accepts("7.2"), Accepts("7.5")),
+        (Rejects("7.3", printed("7.3", "E5"), "one whole path"), Accepts("7.2"), Accepts("7.5")),
         corrected=r"The product is $q(x_1,\dots,x_T\mid x_0)$; for $x_T$ alone the states in "
                   "between are summed out.",
     ),
