@@ -1,8 +1,8 @@
 """genart_lessons: the helper package of a course in generative AI for art.
 
 Rooms, in their order of dependence (each imports only from those before it):
-``runtime``, ``data``, ``proof``, ``equations``, ``models``, ``training``, ``show``, ``explore``,
-``launcher``. Nothing heavy is imported until a room is entered: ``import genart_lessons`` works
+``runtime``, ``data``, ``proof``, ``derivation``, ``equations``, ``models``, ``training``,
+``ledger``, ``show``, ``explore``, ``launcher``. Nothing heavy is imported until a room is entered: ``import genart_lessons`` works
 with the standard library alone, because the launcher must start before anything is installed.
 """
 
@@ -11,7 +11,8 @@ import importlib
 __version__ = "0.1.0"
 
 _ROOMS = (
-    "runtime", "results", "data", "proof", "equations", "models", "training", "show", "explore",
+    "runtime", "results", "data", "proof", "derivation", "equations", "models", "training",
+    "ledger", "show", "explore",
 )  # fmt: skip
 _SHORTCUTS = {"verify": "equations"}  # what every chapter needs, one name away
 

@@ -421,8 +421,8 @@ def test_shipped_weights_are_what_their_cards_say(name):
 
 
 def test_a_recipe_makes_weights_that_load(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENART_HOME", str(tmp_path))
     few = data.icons("test").take(list(range(20)))
+    monkeypatch.setenv("GENART_HOME", str(tmp_path))
     monkeypatch.setattr(recipes_autoencoder.data, "icons", lambda split="train": few)
     model, history = recipes.RECIPES["autoencoder_icons"].train(1, 0)
     assert history.steps == 1

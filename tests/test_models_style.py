@@ -152,13 +152,14 @@ def test_the_gradient_in_waves_is_right():
     target, weight = noise(1, 3, 9, 12).double(), noise(1, 3, 9, 12, seed=1).double().square()
 
     def loss(u):
-        return (weight * (waves.picture(u) - target) ** 2).sum()
+        return (weight * (waves.picture(waves.angle(u)) - target) ** 2).sum()
 
     u = 0.3 * noise(1, 3, 9, 12, seed=2).double()
     u.requires_grad_()
-    x = waves.picture(u).detach().requires_grad_()
+    angle = waves.angle(u).detach()
+    x = waves.picture(angle).requires_grad_()
     (pixels,) = torch.autograd.grad((weight * (x - target) ** 2).sum(), x)
-    found = waves.slope(x.detach(), pixels)
+    found = waves.slope(angle, pixels)
     torch.testing.assert_close(found, torch.autograd.grad(loss(u), u)[0])
     step = noise(1, 3, 9, 12, seed=3).double()
     h = 1e-5
@@ -171,8 +172,8 @@ def test_waves_begin_at_the_start_and_stay_within_bounds():
     start = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     waves = style.Waves(start)
     inner = start.clamp(style.Waves.EDGE, 1 - style.Waves.EDGE)
-    torch.testing.assert_close(waves.picture(torch.zeros_like(start)), inner)
-    far = waves.picture(5 * noise(1, 3, 16, 16))
+    torch.testing.assert_close(waves.picture(waves.angle(torch.zeros_like(start))), inner)
+    far = waves.picture(waves.angle(5 * noise(1, 3, 16, 16)))
     assert 0 <= far.min() and far.max() <= 1
     long, short = torch.zeros(2, 1, 3, 16, 16)
     long += 1

@@ -18,6 +18,7 @@ ORDER = (
     "equations",
     "models",
     "training",
+    "ledger",
     "show",
     "explore",
     "launcher",

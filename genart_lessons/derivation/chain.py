@@ -29,7 +29,7 @@ from genart_lessons.derivation.world import World, WorldError
 from genart_lessons.proof.guard import NoAnswer, own_noise, run_limited
 from genart_lessons.proof.spelling import LatexError
 
-SECONDS, MOST_LINES, FORMAT = 8.0, 60, 1
+SECONDS, MOST_LINES, FORMAT = 5.0, 60, 1
 _SIGNS = {"=": "=", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "∝": r"\propto"}
 _MARKS = {HOLDS: "✔", BROKEN: "✘", UNDECIDED: "?"}
 

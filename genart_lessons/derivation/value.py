@@ -57,16 +57,19 @@ class Value:
 
 
 class Evaluator:
-    """Values of trees in one scene. ``fine``: the number of nodes of an integral over the line."""
+    """Values of trees in one scene. ``fine``: the number of nodes of an integral over the line;
+    ``end``: how far they go, as a share of the usual.
+    """
 
-    def __init__(self, scene: Scene, fine: int = NODES):
-        self.scene, self.fine = scene, fine
+    def __init__(self, scene: Scene, fine: int = NODES, end: float = 1.0):
+        self.scene, self.fine, self.end = scene, fine, end
         self.values: dict[str, Tensor] = dict(scene.numbers)  # of numbers, arrays, real letters
         self.at: dict[str, int] = {}  # where letters with values, and indices, stand
         self.open: list[int] = []  # sizes of the levels that are open, outermost first
         self.outcomes = 0  # the depth of the mean over what is random; 0 outside of one
         self.lost = torch.zeros(scene.points, dtype=torch.bool)  # where a density is below float64
         self.outside = torch.zeros(scene.points, dtype=torch.bool)  # log or root of a negative
+        self.masses: list[Tensor] = []  # of the outermost integrals: of the size of what is in them
         self.eye = 0  # the size of I, where what stands beside it tells
         self._definitions: dict[str, Node] = {}
 
@@ -151,6 +154,9 @@ class Evaluator:
             raise Meaningless(f"sizes {tuple(mine)} and {tuple(yours)} do not go together")
 
     def _mul(self, node: Node) -> Value:
+        value = self._quotient_of_densities(node)
+        if value is not None:
+            return value
         value = self(node.args[0])
         for part in node.args[1:]:
             value = self._times(value, self(part))
@@ -194,7 +200,33 @@ class Evaluator:
         self._same_entries(a, b)
         return Value(a.tensor * b.tensor, a.kind)
 
+    def _quotient_of_densities(self, node: Node) -> Value | None:
+        """p(x)/q(x)·f(x) by logarithms, for far from everything both densities are 0; or None."""
+        parts = list(_factors(node))
+        dense = [(n, s) for n, s in parts if self._is_density(n)]
+        if not any(s < 0 for _, s in dense):
+            return None
+        rest = [(self(n), s) for n, s in parts if not self._is_density(n)]
+        if any(v.kind != NUMBER for v, _ in rest):
+            return None
+        total: Tensor | float = 0.0
+        for part, sign in dense:
+            total = total + sign * self._log(part).tensor
+        assert isinstance(total, Tensor)
+        made = total.exp()
+        for value, sign in rest:
+            made = made * value.tensor if sign > 0 else made / value.tensor
+        return Value(made)
+
+    def _is_density(self, node: Node) -> bool:
+        if node.op == "law":
+            return self.scene.joints[node.args[0]].table is None
+        return node.op == "normal"
+
     def _div(self, node: Node) -> Value:
+        value = self._quotient_of_densities(node)
+        if value is not None:
+            return value
         a, b = self(node.args[0]), self(node.args[1])
         if b.kind != NUMBER:
             raise Meaningless(f"one cannot divide by a {b.kind}")
@@ -376,7 +408,9 @@ class Evaluator:
 
     def _thing(self, name: str) -> Thing | None:
         """What the world calls so; x' is another x."""
-        return self.scene.world.names.get(name) or self.scene.world.names.get(name.rstrip("'"))
+        names = self.scene.world.names
+        other = names.get(name.rstrip("'"))
+        return names.get(name) or (other if other and other.kind in {FINITE, REAL} else None)
 
     def _entry(self, name: str, tensor: Tensor, index: list[Node]) -> Value:
         entries = len(self.scene.world.shape(name))
@@ -503,12 +537,12 @@ class Evaluator:
     def _nodes(self, a: Tensor | None, b: Tensor | None) -> tuple[Tensor, Tensor]:
         """The nodes and weights of an integral from a to b; None is infinite."""
         if a is None and b is None:
-            return whole_line(self.fine)
+            return whole_line(self.fine, self.end)
         if a is not None and b is not None:
             x, w = gauss(max(16, self.fine // 5))
             half = (b - a) / 2
             return (a + b) / 2 + half * _column(x, half), half * _column(w, half)
-        x, w = half_line(self.fine)
+        x, w = half_line(self.fine, self.end)
         end = a if a is not None else b
         assert end is not None
         sign = 1.0 if a is not None else -1.0
@@ -531,6 +565,9 @@ class Evaluator:
             self.values[letter] = before
         w = weights.reshape(shape)
         scaled = value.tensor * w[(..., *[None] * value.dims)]
+        if self.depth == 0:
+            size = scaled.detach().abs().sum(0)
+            self.masses.append(size.flatten(size.ndim - value.dims).sum(-1) if value.dims else size)
         return Value(scaled.sum(0), value.kind)
 
     # -- probability -----------------------------------------------------------------------------
@@ -687,7 +724,7 @@ class Evaluator:
         if thing is not None and thing.shape:
             raise Meaningless(f"a mean over the vector {letter} is not taken here: only of numbers")
         m, s = self._number(law.args[1]), self._number(law.args[2]).sqrt()
-        u, w = whole_line(self.fine)
+        u, w = whole_line(self.fine, self.end)
         m, s = torch.broadcast_tensors(m, s)
         nodes = m + s * _column(u, m)
         density = (-(u**2) / 2).exp() / math.sqrt(2 * math.pi)
@@ -809,6 +846,15 @@ class Evaluator:
         return torch.zeros_like(moving) if grad is None else grad
 
 
+def _factors(node: Node, sign: int = 1) -> Iterator[tuple[Node, int]]:
+    """The factors of products and quotients; −1 for those under a line."""
+    if node.op not in {"mul", "div"}:
+        yield node, sign
+        return
+    for k, part in node.parts():
+        yield from _factors(part, -sign if node.op == "div" and k else sign)
+
+
 def read_definition(source: str, letters: tuple[str, ...], world) -> Node:
     """The tree of a definition, in which its own letters are known."""
     from genart_lessons.derivation.language import _Reader
@@ -848,7 +894,7 @@ def _smooth(made: dict[str, Tensor], flags: frozenset[str], x: list[Tensor]) -> 
         term = a * h
         total = term if total is None else total + term
     assert total is not None
-    total = total + 1.5 * made["c"][:, -1]
+    total = total + made["more"]
     for n, each in enumerate(x):
         slope = made["b"][:, -1, n] / 2
         total = total + (slope.abs() if "increasing" in flags else slope) * each
@@ -869,20 +915,20 @@ def _column(x: Tensor, like: Tensor) -> Tensor:
 
 
 @cache
-def whole_line(n: int) -> tuple[Tensor, Tensor]:
+def whole_line(n: int, share: float = 1.0) -> tuple[Tensor, Tensor]:
     """Nodes and weights on the line: the trapezium rule in t, x = 1.5·sinh t.
 
-    Fewer nodes also end earlier, so that two grids differ where the tails still count.
+    A grid that ends earlier, at a ``share``, differs where the tails still count.
     """
-    end = 4.9 if n >= NODES else 4.5
+    end = 4.9 * share
     t = torch.linspace(-end, end, n, dtype=torch.float64)
     return (1.5 * t.sinh()).view(-1, 1), (1.5 * t.cosh() * (t[1] - t[0])).view(-1, 1)
 
 
 @cache
-def half_line(n: int) -> tuple[Tensor, Tensor]:
-    """From 0 to ∞: x = exp(t − exp(−t)); fewer nodes end earlier, as above."""
-    end = 6.5 if n >= NODES else 6.0
+def half_line(n: int, share: float = 1.0) -> tuple[Tensor, Tensor]:
+    """From 0 to ∞: x = exp(t − exp(−t)); a ``share`` ends earlier, as above."""
+    end = 6.5 * share
     t = torch.linspace(-4.0, end, n, dtype=torch.float64)
     x = (t - (-t).exp()).exp()
     return x, x * (1 + (-t).exp()) * (t[1] - t[0])

@@ -199,9 +199,11 @@ class World:
             raise WorldError(f"{names}: only a square matrix is {', '.join(flags)}")
         for name in _split(names):
             kind = RANDOM if random else ARRAY
+            for size in (s for s in sizes if random and isinstance(s, str)):
+                self.lengths[size] = (2, 3, 4)  # its outcomes are many
             self._add(Thing(name, kind, shape=sizes, flags=frozenset(flags)))
 
-    def _length(self, text: str, fixed: tuple[int, ...] = (2, 3, 4)) -> str | int:
+    def _length(self, text: str, fixed: tuple[int, ...] = (2, 3, 4, 5)) -> str | int:
         if text.isdigit():
             if not 1 <= int(text) <= MOST_VALUES:
                 raise WorldError(f"lengths are 1 to {MOST_VALUES} here, not {text}")
@@ -240,7 +242,7 @@ class World:
                 stem, _, index = name.rpartition("_")
                 if index != letter:
                     raise WorldError(f"{name} should carry the index {letter}")
-                size = self._length(last, (3, 4, 5))
+                size = self._length(last, (3, 4, 5, 6))
                 self._add(Thing(stem, ARRAY, *bounds, shape=(size,), flags=frozenset({"list"})))
             else:
                 self._add(Thing(name, NUMBER, *bounds))
@@ -292,14 +294,15 @@ class World:
         spreads += (0.05, 0.8) if wide and mild else (0.05, 8.0, 0.5) if wide else ()
         for k, spread in enumerate(spreads):
             sizes = {n: v[(k + i) % len(v)] for i, (n, v) in enumerate(self.lengths.items())}
-            yield Scene(self, sizes, points, spread, generator)
+            yield Scene(self, sizes, points, spread, generator, heavy=k >= 4)
 
 
 class Scene:
     """``points`` random instances of a world's numbers, tables and functions, float64."""
 
-    def __init__(self, world: World, sizes: dict[str, int], points: int, spread: float, generator):
-        self.world, self.sizes, self.points = world, sizes, points
+    def __init__(self, world: World, sizes: dict[str, int], points: int, spread: float, generator,
+                 heavy: bool = False):  # fmt: skip
+        self.world, self.sizes, self.points, self.heavy = world, sizes, points, heavy
         self.spread, self.generator = spread, generator
         self.numbers: dict[str, Tensor] = {}  # name → (P, …)
         self.joints: dict[str, Joint] = {}
@@ -323,12 +326,19 @@ class Scene:
     def within(self, low: float, high: float, *shape: int) -> Tensor:
         """Random numbers between two bounds, either of which may be infinite."""
         if math.isinf(low) and math.isinf(high):
-            return self.normal(*shape) * 1.5 * self.spread
-        if math.isinf(high):
-            return low + (0.6 * self.spread * self.normal(*shape)).clamp(-3, 3).exp()
-        if math.isinf(low):
-            return high - (0.6 * self.spread * self.normal(*shape)).clamp(-3, 3).exp()
+            return self._tailed(self.normal(*shape) * 1.5 * self.spread)
+        if math.isinf(high) or math.isinf(low):
+            most = 9.0 if self.heavy else 3.0
+            away = (0.6 * self.spread * self.normal(*shape)).clamp(-most, most).exp()
+            return low + away if math.isinf(high) else high - away
         return low + (high - low) * torch.sigmoid(1.2 * self.spread * self.normal(*shape))
+
+    def _tailed(self, values: Tensor) -> Tensor:
+        """The values; in a heavy scene some of them many times as large."""
+        if not self.heavy:
+            return values
+        each = (len(values), *[1] * (values.ndim - 1))
+        return values * (2.0 * self.normal(*each)).clamp(min=0).exp()
 
     def simplex(self, *shape: int) -> Tensor:
         """Distributions over all axes but the first."""
@@ -357,14 +367,16 @@ class Scene:
         if "symmetric" in thing.flags:
             return (raw + raw.mT) / 2
         if "positive" in thing.flags:
-            return raw @ raw.mT + 0.3 * torch.eye(shape[0], dtype=torch.float64)
+            more = (0.3 * self.normal(P, 1, 1).exp()).clamp(min=0.02)
+            return raw @ raw.mT + more * torch.eye(shape[0], dtype=torch.float64)
         if "orthogonal" in thing.flags:
             return torch.linalg.qr(raw).Q
         if "permutation" in thing.flags:
             order = self.uniform(P, shape[0]).argsort(1)
             return torch.nn.functional.one_hot(order, shape[0]).double()
         if "invertible" in thing.flags:
-            return raw + 2.5 * raw.sign()[..., :1, :1] * torch.eye(shape[0], dtype=torch.float64)
+            far = raw + 2.5 * raw.sign()[..., :1, :1] * torch.eye(shape[0], dtype=torch.float64)
+            return far * (0.7 * self.normal(P, 1, 1)).exp()
         return raw
 
     def _function(self, thing: Thing) -> dict[str, Tensor]:
@@ -377,7 +389,8 @@ class Scene:
             return {"table": self.within(thing.low, thing.high, P, *sizes)}
         n = max(1, len(thing.letters))
         return {"a": self.normal(P, 4), "b": self.normal(P, 4, n), "c": self.normal(P, 4),
-                "low": torch.tensor(thing.low), "high": torch.tensor(thing.high)}  # fmt: skip
+                "low": torch.tensor(thing.low), "high": torch.tensor(thing.high),
+                "more": self._tailed(1.5 * self.normal(P))}  # fmt: skip
 
     # -- what is random ------------------------------------------------------------------------
     def _draw_random(self) -> None:
@@ -420,6 +433,7 @@ class Scene:
 
     def _values(self, thing: Thing, count: int) -> Tensor:
         raw = self.normal(self.points, count) * 1.5
+        raw = raw if "positive" in thing.flags else self._tailed(raw)
         return raw.exp() if "positive" in thing.flags else raw
 
     def _standard(self, v: Tensor, w: Tensor, thing: Thing) -> Tensor:
@@ -481,8 +495,9 @@ class Joint:
                 raw = (scene.spread * scene.normal(P, K, size)).exp()
                 parts[letter] = raw / raw.sum(2, keepdim=True)
             else:
+                width = 1.0 if scene.heavy else 0.3
                 parts[letter] = torch.stack(
-                    [1.2 * scene.normal(P, K), (0.3 * scene.normal(P, K)).exp()], -1
+                    [1.2 * scene.normal(P, K), (width * scene.normal(P, K)).exp()], -1
                 )
         return parts
 

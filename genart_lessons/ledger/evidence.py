@@ -2,7 +2,7 @@
 
 A check that says yes to everything proves nothing. So a formula that is accepted counts only if a
 known slip of the same equation is refused; one that is refused, only if the right one is accepted;
-an experiment, only if its control comes out the other way. A quotation cannot be run: ``Paper`` is
+an experiment, only if its control comes out the other way. A paper cannot be run: ``Paper`` is
 for what rests on history, and says so (``runs`` is False).
 """
 
@@ -175,22 +175,22 @@ class Shown:
 
 @dataclass(frozen=True)
 class Paper:
-    """A primary paper, and what it says; for history, which cannot be computed.
+    """A primary paper, and what it says in short; for history, which cannot be computed.
 
-    Only the form is checked: a name with a year, an address, and words that are the paper's.
+    Only the form is checked: a name with a year, an address, and something said.
     """
 
     citation: str
     url: str
-    quote: str
+    says: str
 
     def run(self) -> Finding:
         formed = bool(re.search(r"\(?\b(19|20)\d\d\)?", self.citation) and URL.match(self.url))
         return Finding(
             about=f"[{self.citation}]({self.url})",
-            ok=formed and len(self.quote) > 20,
-            says=self.quote,
+            ok=formed and len(self.says) > 20,
+            says=self.says,
             control=True,
-            control_says="a quotation: read it there",
+            control_says="read it there",
             runs=False,
         )

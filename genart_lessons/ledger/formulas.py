@@ -9,9 +9,7 @@ from genart_lessons.ledger import games, pictures
 from genart_lessons.ledger.evidence import Accepts, Chain, Rejects, Shown, printed
 from genart_lessons.ledger.row import CORRECTED, FAILS, HOLDS, Row
 
-_VALUE = (
-    r"\mathbb{E}_{x\sim p_{data}}[\log D(x)]+\mathbb{E}_{z\sim p_z}[\log(1-D(G(z)))]"
-)  # A1, without min and max
+_VALUE = r"\mathbb{E}_{x\sim p_{data}}[\log D(x)]+\mathbb{E}_{z\sim p_z}[\log(1-D(G(z)))]"
 _GAME = rf"$\min_G\max_D V(D,G)={_VALUE}$"
 _GENERATOR = r"\mathbb{E}_{z\sim p_z}[\log(1-D(G(z)))]"
 _BOTH = r"-\mathbb{E}_{x\sim p_{data}}[\log D(x)]-\mathbb{E}_{z\sim p_z}[\log(1-D(G(z)))]"
@@ -131,8 +129,8 @@ FROM_C = (
         "C3", "C, VAE", r"$L_{recon}=\lVert x-\hat x\rVert^2$", CORRECTED, "03",
         (Accepts("3.16"), Rejects("3.16", printed("3.16", "C3", 1), "this is a loss")),
         corrected=r"For Gaussian pixels $-\log p(x\mid z)=\frac{\lVert x-\hat x\rVert^2}{2\sigma^2}"
-                  r"+\frac D2\log(2\pi\sigma^2)$: the squared error is $2\sigma^2$ times that, up to "
-                  "a constant.",
+                  r"+\frac D2\log(2\pi\sigma^2)$: the squared error is $2\sigma^2$ times that, up "
+                  "to a constant.",
     ),
     Row(
         "C4", "C, VAE",
@@ -170,8 +168,8 @@ FROM_D = (
         "D3", "D§4.1.2", r"$x=D(E(x))$", FAILS, "02",
         (Rejects("2.2", printed("2.2", "D3"), "says nothing"),
          Rejects("2.x1", printed("2.x1", "D3")), Shown(pictures.what_does_not_come_back)),
-        corrected=r"$x\approx D(E(x))$ is the aim. With $M$ codes for $N>M$ pictures at least $N-M$ "
-                  "of them do not come back.",
+        corrected=r"$x\approx D(E(x))$ is the aim. With $M$ codes for $N>M$ pictures at least "
+                  "$N-M$ of them do not come back.",
         note="It can hold for pictures of one kind, and exactly for a code as long as the picture.",
     ),
     Row(
@@ -179,8 +177,8 @@ FROM_D = (
         (Accepts("8.1"), Shown(pictures.no_style_in_the_printed_style)),
         corrected=r"$\min_x\ \alpha L_{content}(x)+\beta L_{style}(x)$ over the pixels of $x$, or "
                   "over the weights of a network that is trained for one style.",
-        note="It computes what it says, a network of two layers. Read as \"one network, trained for "
-             "one style\" the idea is sound; what then matters is the loss.",
+        note="It computes what it says, a network of two layers. Read as \"one network, trained "
+             "for one style\" the idea is sound; what then matters is the loss.",
     ),
     Row(
         "D5", "D§4.1.3", r"$x_{content}=\sigma(W_4\,\sigma(W_3x_{content}+b_3))$", FAILS, "08",

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from genart_lessons import data, training
 from genart_lessons.ledger.evidence import Seen
-from genart_lessons.models import gan, plane
 from genart_lessons.models import games as small_games
+from genart_lessons.models import gan, plane
 from genart_lessons.training import recipes_gan
 
 P_DATA = torch.tensor([0.4, 0.3, 0.2, 0.1])  # four pictures, and how often each is drawn
@@ -37,8 +37,8 @@ def the_order_of_the_two() -> Seen:
     min_max = float(min(value(best(forger), forger) for forger in forgers))
     half = torch.full((4,), 0.5)
     said = (
-        f"critic first {max_min:.3f}, generator first {min_max:.3f}: another value. Even where they "
-        f"agree, at −log 4, the critic who must speak first says ½ to everything, and then a "
+        f"critic first {max_min:.3f}, generator first {min_max:.3f}: another value. Even where "
+        f"they agree, at −log 4, the critic who must speak first says ½ to everything, and then a "
         f"generator that always draws one picture reaches {value(half, forgers[3]):.3f}, the right "
         f"one {value(half, P_DATA):.3f}"
     )
@@ -86,12 +86,14 @@ def the_generator_walks_away() -> Seen:
     (start, away), (_, end) = _learn(-1.0), _learn(1.0)
     return Seen(
         away > 2 * start,
-        f"lowering the printed loss it goes from a distance of {start:.3f} to the data to {away:.3f}",
+        f"lowering the printed loss it goes from {start:.3f} away from the data to {away:.3f}",
         end < 0.02,
         f"lowering E[log(1 − D(G(z)))] it comes to {end:.4f}",
-        f"400 steps with the printed loss: the distance to the data grows, {start:.3f} to {away:.3f}",
+        f"400 steps with the printed loss: from {start:.3f} away from the data to {away:.3f}",
     )
 
+
+STEPS = 300  # of the networks on the plane
 
 # -- the plane -----------------------------------------------------------------------------------
 
@@ -122,7 +124,7 @@ def _play(recipe: str, steps: int, kind: str = "", seeds: int = 3) -> tuple[tupl
 
 def modes_are_lost() -> Seen:
     """S1: an ordinary recipe serves some of eight modes; a mended one nearly all."""
-    lost, mended = _play("COLLAPSING", 700), _play("MENDED", 700)
+    lost, mended = _play("COLLAPSING", STEPS), _play("MENDED", STEPS, "cross-entropy")
     mean, se = plane.mean_se([covered for covered, _ in lost])
     better, its = plane.mean_se([covered for covered, _ in mended])
     return Seen(
@@ -135,7 +137,7 @@ def modes_are_lost() -> Seen:
 
 def both_losses_work() -> Seen:
     """S3: least squares and cross-entropy both bring a generator to the data."""
-    trained = {kind: _play("MENDED", 500, kind) for kind in ("cross-entropy", "least-squares")}
+    trained = {kind: _play("MENDED", STEPS, kind) for kind in ("cross-entropy", "least-squares")}
     covered = {kind: plane.mean_se([c for c, _ in runs])[0] for kind, runs in trained.items()}
     start = plane.mean_se([c for c, _ in _play("MENDED", 0)])[0]
     said = ", ".join(f"{kind} {mean:.1f}" for kind, mean in covered.items())

@@ -140,9 +140,10 @@ def descend(
     def evaluate(x: Tensor) -> tuple[float, Tensor]:
         """The loss at x and its gradient; the picture is kept if it is the best so far."""
         nonlocal best
-        x = x.detach().requires_grad_()
-        value = loss(x)
-        (slope,) = torch.autograd.grad(value, x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            value = loss(x)
+            (slope,) = torch.autograd.grad(value, x)
         number = float(value.detach())
         if not np.isfinite(number):
             raise FloatingPointError(f"the loss is {number} after {found.evaluations} evaluations.")
@@ -165,19 +166,20 @@ def descend(
 
 
 class Waves:
-    """Pictures as x = σ(logit(start) + F⁻¹(s·F(u))): always within [0, 1], long waves easily moved.
+    """Pictures as x = ½ + ½·sin θ, θ = arcsin(2·start − 1) + F⁻¹(s·F(u)): always within [0, 1].
 
     F is the Fourier transform of each colour and s(f) ∝ f^−0.6 for a frequency of f waves a pixel,
-    of mean 4, so that u is in pixel values or so (σ' is ¼ at most). A step in pixels moves each of
-    them alone, and a large patch of colour hardly at all; the long waves of a photo are its
-    strongest (Olah, Mordvintsev and Schubert 2017, https://doi.org/10.23915/distill.00007,
-    "preconditioning"). It changes the way, not the goal.
+    of mean 2, so that u is in pixel values or so. A step in pixels moves each of them alone, and a
+    large patch of colour hardly at all; the long waves of a photo are its strongest (Olah,
+    Mordvintsev and Schubert 2017, https://doi.org/10.23915/distill.00007, "preconditioning"). It
+    changes the way, not the goal. At 0 and 1 the sine stands still: the start keeps 0.02 away.
     """
 
-    POWER, MEAN, EDGE = 0.6, 4.0, 0.02
+    POWER, MEAN, EDGE = 0.6, 2.0, 0.02
 
     def __init__(self, start: Tensor):
-        self.base, (height, width) = torch.logit(start, eps=self.EDGE), start.shape[-2:]
+        inner = start.clamp(self.EDGE, 1 - self.EDGE)
+        self.base, (height, width) = torch.asin(2 * inner - 1), start.shape[-2:]
         across = torch.fft.rfftfreq(width, device=start.device)
         down = torch.fft.fftfreq(height, device=start.device)[:, None]
         f = (across.square() + down.square()).sqrt().clamp_min(1 / max(height, width))
@@ -189,13 +191,17 @@ class Waves:
         waves = torch.fft.rfft2(u, norm="ortho") * self.strength
         return torch.fft.irfft2(waves, s=u.shape[-2:], norm="ortho")
 
-    def picture(self, u: Tensor) -> Tensor:
-        """u (1, 3, H, W) → the picture, of the same shape, in (0, 1)."""
-        return torch.sigmoid(self.base + self.spread(u))
+    def angle(self, u: Tensor) -> Tensor:
+        """u (1, 3, H, W) → θ, of the same shape."""
+        return self.base + self.spread(u)
 
-    def slope(self, x: Tensor, slope: Tensor) -> Tensor:
-        """The gradient in u, of the picture x = ``picture(u)`` and the gradient in its pixels."""
-        return self.spread(slope * x * (1 - x))
+    def picture(self, angle: Tensor) -> Tensor:
+        """θ → the picture, in [0, 1]."""
+        return 0.5 + 0.5 * torch.sin(angle)
+
+    def slope(self, angle: Tensor, slope: Tensor) -> Tensor:
+        """The gradient in u, where the one in the pixels of ``picture(angle)`` is ``slope``."""
+        return self.spread(slope * 0.5 * torch.cos(angle))
 
 
 def _by_lbfgs(evaluate: Callable, start: Tensor, lr: float) -> None:
@@ -206,9 +212,9 @@ def _by_lbfgs(evaluate: Callable, start: Tensor, lr: float) -> None:
 
     def closure() -> Tensor:
         with torch.no_grad():
-            x = waves.picture(u)
-        value, slope = evaluate(x)
-        u.grad = waves.slope(x, slope)
+            angle = waves.angle(u)
+            value, slope = evaluate(waves.picture(angle))
+            u.grad = waves.slope(angle, slope)
         return torch.tensor(value)
 
     for _ in range(50):  # it ends by _Enough; a line search that finds nothing begins anew
