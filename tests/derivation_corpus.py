@@ -4,11 +4,13 @@ Written from the mathematics of the course before any of them was tried on the b
 measure it. ``LINKS`` are (holds, slip, world, left, relation, right, where from).
 """
 
+# ruff: noqa: E501 - the formulas are packed by hand
+
 from typing import NamedTuple
 
 
 class Link(NamedTuple):
-    """One link ``left relation right`` in ``world``; ``slip`` names what is wrong ("" if nothing)."""
+    """One link ``left relation right`` in ``world``; ``slip`` names what is wrong, if anything."""
 
     holds: bool
     slip: str
@@ -38,7 +40,7 @@ def broken(slip: str, source: str, world: str, left: str, relation: str, right: 
     LINKS.append(Link(False, slip, world, left, relation, right, source))
 
 
-# --- The evidence bound (chapter 03) ---------------------------------------------------------------
+# --- The evidence bound (chapter 03) -------------------------------------------------------------
 
 VAE = "x in {1..4}\nz in {1..3}\np(x, z)\nq(z | x)"
 BOUND = r"\sum_z q(z\mid x)\log\frac{p(x,z)}{q(z\mid x)}"
@@ -74,7 +76,7 @@ link("03 surgery", VAE + "\n" + r"r(z) = \sum_x p(x)\,q(z\mid x)",
      sign=r"\sum_x p(x)\,D_{KL}(q(z\mid x)\Vert r(z))-D_{KL}(r(z)\Vert p(z))",
      dropped=r"\sum_x p(x)\,D_{KL}(q(z\mid x)\Vert r(z))")  # fmt: skip
 
-# --- Normal distributions (01, 03) -----------------------------------------------------------------
+# --- Normal distributions (01, 03) ---------------------------------------------------------------
 
 NORMAL = "mu, nu real\nsigma, tau > 0"
 ONE = r"D_{KL}(\mathcal{N}(\mu,\sigma^2)\Vert\mathcal{N}(0,1))"
@@ -115,7 +117,7 @@ link("01 log-normal mean", "mu real\n0 < sigma < 1\nx in R",
      r"\int e^x\,\mathcal{N}(x;\mu,\sigma^2)\,dx", "=", r"e^{\mu+\sigma^2/2}",
      dropped=r"e^{\mu}", no_half=r"e^{\mu+\sigma^2}")  # fmt: skip
 
-# --- Two distributions, the discriminator (01, 04) -------------------------------------------------
+# --- Two distributions, the discriminator (01, 04) -----------------------------------------------
 
 TWO = "x in {1..4}\np(x)\nq(x)\n0 < D(x) < 1"
 MIX = TWO + "\n" + r"m(x) = \frac12(p(x)+q(x))"
@@ -172,7 +174,7 @@ link("01 importance weights on the line", "x in R\np(x)\nq(x)\nf : R -> R",
      r"\int p(x)f(x)\,dx", "=", r"\mathbb{E}_{q(x)}\left[\frac{p(x)}{q(x)}f(x)\right]",
      upside_down=r"\mathbb{E}_{p(x)}\left[\frac{p(x)}{q(x)}f(x)\right]")  # fmt: skip
 
-# --- Autoregression (05) ---------------------------------------------------------------------------
+# --- Autoregression (05) -------------------------------------------------------------------------
 
 WORDS = "a in {1..2}\nb in {1..3}\nc in {1..2}\np(a, b, c)"
 link("05 chain rule", WORDS, r"p(a,b,c)", "=", r"p(a)\,p(b\mid a)\,p(c\mid a,b)",
@@ -201,7 +203,7 @@ link("05 perplexity", "0 < p_t < 1, t = 1..T", r"e^{-\frac1T\sum_{t=1}^T\log p_t
      sign=r"\left(\prod_{t=1}^T p_t\right)^{1/T}", not_averaged=r"\left(\prod_{t=1}^T p_t\right)^{-1}",
      sum_for_product=r"\left(\sum_{t=1}^T p_t\right)^{-1/T}")  # fmt: skip
 
-# --- Attention, softmax (06) -----------------------------------------------------------------------
+# --- Attention, softmax (06) ---------------------------------------------------------------------
 
 HEAD = "U, V, X, Y random independent mean 0 variance 1"
 link("06 variance of a score", HEAD, r"\mathrm{Var}(UX+VY)", "=", "2", squared="4",
@@ -245,7 +247,7 @@ link("06 rotated", VECTORS + "\nR in R^{d x d} orthogonal", r"(Ru)^\top(Rv)", "=
 broken("only invertible", "06 rotated", VECTORS + "\nR in R^{d x d} invertible",
        r"(Ru)^\top(Rv)", "=", r"u^\top v")  # fmt: skip
 
-# --- Diffusion (07) --------------------------------------------------------------------------------
+# --- Diffusion (07) ------------------------------------------------------------------------------
 
 CHAIN = "0 < beta_t < 1, t = 1..T\n\\alpha_t = 1 - \\beta_t\n\\bar\\alpha_t = \\prod_{s=1}^{t} \\alpha_s"
 link("07 last factor", CHAIN, r"\bar\alpha_T", "=", r"\alpha_T\,\bar\alpha_{T-1}",
@@ -280,8 +282,13 @@ link("07 Tweedie", HEAPS,
      r"\frac{\sum_y y\,p(y)\,\mathcal{N}(x;y,\sigma^2)}{" + SMOOTH + "}", "=",
      r"x+\sigma^2\,\nabla_x\log " + SMOOTH, missing_square=r"x+\sigma\,\nabla_x\log " + SMOOTH,
      sign=r"x-\sigma^2\,\nabla_x\log " + SMOOTH)  # fmt: skip
-link("07 score has mean nought", GAUSS,
-     r"\mathbb{E}_{\mathcal{N}(x;\mu,\sigma^2)}\left[\frac{x-\mu}{\sigma^2}\right]", "=", "0")
+link(
+    "07 score has mean nought",
+    GAUSS,
+    r"\mathbb{E}_{\mathcal{N}(x;\mu,\sigma^2)}\left[\frac{x-\mu}{\sigma^2}\right]",
+    "=",
+    "0",
+)
 link("07 information of Fisher", GAUSS,
      r"\mathbb{E}_{\mathcal{N}(x;\mu,\sigma^2)}\left[\left(\frac{x-\mu}{\sigma^2}\right)^2\right]",
      "=", r"\frac{1}{\sigma^2}", one_square_too_many=r"\frac{1}{\sigma^4}")  # fmt: skip
@@ -290,7 +297,7 @@ link("07 slope of log-odds", "0 < a < 1", r"\frac{d}{da}\log\frac{a}{1-a}", "=",
 link("07 small step", "0 < h < 0.5", r"1-\sqrt{1-h}", "≈ h", r"\frac{h}{2}", no_half="h")
 link("07 small angle", "0 < h < 0.5", r"1-\cos h", "≈ h", r"\frac{h^2}{2}", no_half="h^2")
 
-# --- Maps of noise (01) ----------------------------------------------------------------------------
+# --- Maps of noise (01) --------------------------------------------------------------------------
 
 link("01 stretched", GAUSS, r"\frac1\sigma\,\mathcal{N}\left(\frac{x-\mu}{\sigma};0,1\right)", "=",
      r"\mathcal{N}(x;\mu,\sigma^2)", missing_square=r"\mathcal{N}(x;\mu,\sigma)")  # fmt: skip
@@ -318,7 +325,7 @@ link("01 Stein", "x in R\nf : R -> R", r"\mathbb{E}_{\mathcal{N}(x;0,1)}[x\,f(x)
      r"\mathbb{E}_{\mathcal{N}(x;0,1)}[\nabla_x f(x)]",
      sign=r"-\mathbb{E}_{\mathcal{N}(x;0,1)}[\nabla_x f(x)]")  # fmt: skip
 
-# --- Matrices: PCA, Gram, flows (01, 02, 08) -------------------------------------------------------
+# --- Matrices: PCA, Gram, flows (01, 02, 08) -----------------------------------------------------
 
 SQUARE = "A, B in R^{n x n}\nu, v, b in R^n"
 GOOD = "A, B in R^{n x n} invertible"
@@ -345,7 +352,13 @@ link("06 gradient of a score", SQUARE, r"\nabla_A\,(u^\top A v)", "=", r"u v^\to
      missing_transpose=r"v u^\top")  # fmt: skip
 link("01 gradient of a volume", GOOD, r"\nabla_A\log|\det A|", "=", r"(A^{-1})^\top",
      missing_transpose=r"A^{-1}")  # fmt: skip
-link("02 projection keeps itself", "W in R^{3 x 2}\n" + r"P = W(W^\top W)^{-1}W^\top", "P P", "=", "P")
+link(
+    "02 projection keeps itself",
+    "W in R^{3 x 2}\n" + r"P = W(W^\top W)^{-1}W^\top",
+    "P P",
+    "=",
+    "P",
+)
 broken("not orthonormal", "02 projection keeps itself", "W in R^{3 x 2}\n" + r"P = W W^\top",
        "P P", "=", "P")  # fmt: skip
 link("02 Pythagoras", "u, w in R^d", r"\left\Vert u-\frac{w^\top u}{w^\top w}w\right\Vert^2", "=",
@@ -369,7 +382,7 @@ link("08 Gram and discrepancy", FEATURES, r"\Vert F F^\top-G G^\top\Vert_F^2", "
 link("08 Gram is a square", FEATURES, r"u^\top F F^\top u", "=", r"\Vert F^\top u\Vert^2",
      missing_square=r"\Vert F^\top u\Vert")  # fmt: skip
 
-# --- Expectation and variance (01) -----------------------------------------------------------------
+# --- Expectation and variance (01) ---------------------------------------------------------------
 
 X1 = "X random\na, b real"
 XY = "X, Y random"
@@ -416,7 +429,7 @@ broken("wrong direction", "01 Jensen, convex", JENSEN + "convex", r"\phi(\mathbb
 broken("only increasing", "01 Jensen, concave", JENSEN + "increasing",
        r"\phi(\mathbb{E}_{p(x)}[f(x)])", "≥", r"\mathbb{E}_{p(x)}[\phi(f(x))]")  # fmt: skip
 
-# --- Algebra that slips in between -----------------------------------------------------------------
+# --- Algebra that slips in between ---------------------------------------------------------------
 
 REAL = "a, b real"
 POSITIVE = "a, b > 0"

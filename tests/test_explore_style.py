@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ import torch
 from PIL import Image
 
 from genart_lessons import data, explore
-
 from genart_lessons.models import style
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,8 +28,8 @@ def shown(box):
 
 def uploaded(content, name="holiday.png"):
     now = datetime.datetime(2026, 1, 1)
-    return ({"name": name, "type": "image/png", "size": len(content), "content": memoryview(content),
-             "last_modified": now},)  # fmt: skip
+    return ({"name": name, "type": "image/png", "size": len(content), "last_modified": now,
+             "content": memoryview(content)},)  # fmt: skip
 
 
 def png(colour, size=(80, 64)):
@@ -106,8 +106,6 @@ def test_a_bad_file_is_a_sentence_and_the_next_good_one_a_picture(asked, content
     count = len(asked)
     box.set(content=uploaded(content))
     assert box.caption.startswith("✘") and box.error is None and len(asked) == count
-    import re
-
     assert re.search(words, box.caption)
     box.set(content=uploaded(png("red")))
     assert "your photo" in box.caption

@@ -6,7 +6,7 @@ import torch
 from skimage.restoration import denoise_tv_chambolle
 
 from genart_lessons import data, training
-from genart_lessons.models import perceptual, style, stylist
+from genart_lessons.models import style, stylist
 from genart_lessons.training import recipes, recipes_style
 
 pytestmark = pytest.mark.usefixtures("one_thread")

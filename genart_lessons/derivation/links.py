@@ -9,7 +9,7 @@ an integral that does not settle, is *undecided*, with the reason. Nothing is gu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -97,7 +97,7 @@ def plausible(left: Node, relation: str, right: Node, world: World) -> bool:
     try:
         scene = next(world.scenes(points=6, mild=mild))
         if sign == "∝":
-            ratio, log = ratios(left, right, world, letter, scene)
+            ratio, log = ratios(left, right, world, letter, scene, moves=2)
             return bool(torch.isfinite(ratio).all() and _same(ratio, log).all())
         sides = both(left, right, world, scene, settle=False)
         return bool(_holds(sides, relation).all())
@@ -197,7 +197,7 @@ def over_the_line(node: Node, world: World, deep: int = 0) -> bool:
 
 def _outside(left: Node, right: Node, scene: Scene, free: tuple[str, ...]) -> Tensor:
     """(2, points): of which side a logarithm or root of something negative is taken, and where."""
-    masks = []
+    masks: list[Tensor | None] = []
     for side in (left, right):
         if not any(n.op in {"call", "pow"} for n in _all(side)):
             masks.append(None)
@@ -485,40 +485,40 @@ def near(left: Node, right: Node, world: World, letter: str, seed: int) -> Findi
 
 
 def ratios(
-    left: Node, right: Node, world: World, letter: str, scene: Scene
+    left: Node, right: Node, world: World, letter: str, scene: Scene, moves: int = 5
 ) -> tuple[Tensor, Tensor | None]:
     """left/right at several values of ``letter``, (values, points); or log left − log right, and
     the size of the logarithms, where both sides are positive.
     """
     others = (free_letters(left, world) | free_letters(right, world)) - {letter}
     free = tuple(sorted(x for x in others if world.kind(x) == FINITE))
-    logs = tuple(Node("call", ("log", side)) for side in (left, right))
-    raw, logged, size = [], [], []
-    for value in moved(world, letter, scene):
-        evaluator = Evaluator(scene)
-        if isinstance(value, int):
-            evaluator.at[letter] = value
-        else:
-            evaluator.values[letter] = value
-        a, b = shaped(*evaluator.over_free((left, right), free))
-        if a.dims:
-            raise Meaningless("proportionality is of numbers here")
-        x, y = (v.tensor for v in evaluator.over_free(logs, free))
-        raw.append(a.tensor / b.tensor)
-        logged.append(x - y)
-        size.append(torch.maximum(x.abs(), y.abs()))
-    log = torch.stack(logged)
-    if bool(torch.isfinite(log).all()):
-        return log, torch.stack(size)
-    return torch.stack(raw), None
+    logs = (Node("call", ("log", left)), Node("call", ("log", right)))
+    places = moved(world, letter, scene, moves)
+
+    def pairs(sides: tuple[Node, Node]) -> Iterator[tuple[Tensor, Tensor]]:
+        for value in places:
+            evaluator = Evaluator(scene)
+            if isinstance(value, int):
+                evaluator.at[letter] = value
+            else:
+                evaluator.values[letter] = value
+            a, b = shaped(*evaluator.over_free(sides, free))
+            if a.dims:
+                raise Meaningless("proportionality is of numbers here")
+            yield a.tensor, b.tensor
+
+    x, y = (torch.stack(each) for each in zip(*pairs(logs), strict=True))
+    if bool(torch.isfinite(x - y).all()):
+        return x - y, torch.maximum(x.abs(), y.abs())
+    return torch.stack([a / b for a, b in pairs((left, right))]), None
 
 
-def moved(world: World, letter: str, scene: Scene) -> list[int | Tensor]:
-    """Values for the letter that moves: all it has, or five random ones."""
+def moved(world: World, letter: str, scene: Scene, moves: int) -> list[int | Tensor]:
+    """Values for the letter that moves: all it has, or some random ones."""
     thing = world.names[letter]
     if thing.kind == FINITE:
         return list(range(thing.size))
-    return [scene.within(thing.low, thing.high, scene.points) for _ in range(5)]
+    return [scene.within(thing.low, thing.high, scene.points) for _ in range(moves)]
 
 
 def free_letters(node: Node, world: World, bound: frozenset[str] = frozenset()) -> set[str]:

@@ -71,12 +71,15 @@ class Evaluator:
         self.outside = torch.zeros(scene.points, dtype=torch.bool)  # log or root of a negative
         self.masses: list[Tensor] = []  # of the outermost integrals: of the size of what is in them
         self.eye = 0  # the size of I, where what stands beside it tells
+        things = scene.world.names.values()
+        self._eyes = any(t.kind == DEFINED and "I" in t.source for t in things)
         self._definitions: dict[str, Node] = {}
 
     # -- entry ---------------------------------------------------------------------------------
     def over_free(self, nodes: tuple[Node, ...], free: tuple[str, ...]) -> list[Value]:
         """The values of several trees at all values of the ``free`` letters, joined."""
         found: list[list[Value]] = [[] for _ in nodes]
+        self._eyes = self._eyes or any(n.op == "identity" for node in nodes for n in _all(node))
         sizes = [self.scene.world.names[x].size for x in free]
         for places in itertools.product(*map(range, sizes)):
             with torch.no_grad(), self._set(dict(zip(free, places, strict=True))):
@@ -87,6 +90,8 @@ class Evaluator:
 
     def _beside_identity(self, nodes: tuple[Node, ...]) -> list[Value]:
         """Their values; those with an I in them last, for the others tell how large it is."""
+        if not self._eyes:
+            return [self(node) for node in nodes]
         before, made = self.eye, dict[int, Value]()
         with_eye = [any(n.op == "identity" for n in _all(node)) for node in nodes]
         for k in sorted(range(len(nodes)), key=lambda k: with_eye[k]):

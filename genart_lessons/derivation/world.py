@@ -290,7 +290,7 @@ class World:
         that have different names are of different sizes.
         """
         generator = torch.Generator().manual_seed(seed)
-        spreads = (1.0, 0.5, 1.0, 0.7) if mild else (1.0, 0.25, 3.0, 1.0)
+        spreads: tuple[float, ...] = (1.0, 0.5, 1.0, 0.7) if mild else (1.0, 0.25, 3.0, 1.0)
         spreads += (0.05, 0.8) if wide and mild else (0.05, 8.0, 0.5) if wide else ()
         for k, spread in enumerate(spreads):
             sizes = {n: v[(k + i) % len(v)] for i, (n, v) in enumerate(self.lengths.items())}
@@ -416,7 +416,7 @@ class Scene:
     def _independent(self, entries: list[Thing], groups: list[list[int]]) -> list[Tensor]:
         """The outcomes of every entry on the grid of the groups' outcomes; sets their weights."""
         n = len(groups)
-        each = 6 if n == 1 else 4 if n <= 4 else 3 if n <= 8 else 2
+        each = 6 if n == 1 else 4 if n <= 4 else 3 if n <= 6 else 2
         if each**n > 8192:
             raise WorldError("too many independent random numbers: declare fewer or shorter ones")
         grid = torch.cartesian_prod(*[torch.arange(each)] * n).view(-1, n)

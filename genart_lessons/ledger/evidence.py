@@ -41,6 +41,10 @@ class Finding:
     def __bool__(self) -> bool:
         return self.ok and self.control
 
+    def __repr__(self) -> str:
+        lines = [f"{'✔' if self else '✘'} {self.about}", f"    {self.says}"]
+        return "\n".join([*lines, f"    control: {self.control_says}"])
+
 
 class Evidence(Protocol):
     """Anything that can be asked again: ``run`` computes a ``Finding``."""

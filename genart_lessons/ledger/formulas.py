@@ -248,7 +248,7 @@ FROM_E = (
         '"the scaling factor"',
         CORRECTED, "06",
         (Accepts("6.4"), Rejects("6.2", printed("6.2", "E4"), "d_k is no factor"),
-         Chain(worked.right("scaled attention"), worked.broken("scaled attention"))),
+         Accepts("6.1")),
         corrected=r"The formula is right. $d_k$ is the width of a key; the factor is "
                   r"$\frac{1}{\sqrt{d_k}}$.",
     ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -288,14 +289,16 @@ class MendedGAN(GAN):
 
     The dense layers of the listing end in as many numbers as the reshape wants, the transposed
     convolution of stride 2 starts from half the side, the last layer is bounded as the pictures
-    are, and dropout and LeakyReLU are the listing's. ``widths``: of the dense layers.
+    are, and dropout and LeakyReLU are the listing's. One thing is added, without which it hardly
+    learns in seconds: batch normalisation in the generator (Radford, Metz and Chintala 2016).
+    ``widths``: of the dense layers.
     """
 
     def __init__(self, latent: int = 100, widths: tuple[int, ...] = (128, 256), channels: int = 16):
+        sizes = (latent, *widths, channels * 16)
         layers: list[nn.Module] = []
-        for a, b in zip((latent, *widths), widths, strict=False):
-            layers += [nn.Linear(a, b), nn.ReLU()]
-        layers += [nn.Linear(widths[-1], channels * 16), nn.ReLU()]
+        for a, b in pairwise(sizes):
+            layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]
         layers += [nn.Unflatten(1, (channels, 4, 4)), SameTransposed2d(channels, 1, 4, 2)]
         judge: list[nn.Module] = [
             SameConv2d(1, 32, 4, 2), nn.LeakyReLU(0.2), nn.Dropout(0.3),
@@ -305,12 +308,13 @@ class MendedGAN(GAN):
         super().__init__(nn.Sequential(*layers, nn.Sigmoid()), nn.Sequential(*judge), latent)
 
 
-def train_mended(x: Tensor, steps: int = 400, seed: int = 0) -> MendedGAN:
+def train_mended(x: Tensor, steps: int = 200, seed: int = 0) -> MendedGAN:
     """Train on digits x (N, 1, 8, 8) in [0, 1]: the listing's loop, with what it lacked.
 
     Each turn moves one network alone: fakes are detached in the discriminator's, and only the
-    generator's weights are stepped in the generator's. Adam 2e-4·10 with β₁ = 0.5 and batches of
-    64. Returns the pair, in eval mode. Raises ValueError for pictures of another shape.
+    generator's weights are stepped in the generator's. Adam 2e-3 (ten times the listing's) with
+    β₁ = 0.5, batches of 64. Returns the pair, in eval mode. Raises ValueError for pictures of
+    another shape.
     """
     if x.ndim != 4 or x.shape[1:] != (1, 8, 8):
         raise ValueError(f"the mended listing takes digits (N, 1, 8, 8), not {tuple(x.shape)}.")

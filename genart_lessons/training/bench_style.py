@@ -4,9 +4,9 @@ All of it can be repeated from what is written here.
 
 *The same.* Per pair, one ``style.StyleTransfer`` at 192 pixels: the same perceptual network with
 the same memory layout, the same weights, the same start (the content picture; ours keeps 0.02 away
-from black and white), and one function that judges every picture, in [0, 1]; on the processor with two threads (one where there is one
-core), one after the other in one run. A few evaluations of each before, not counted, load
-libraries.
+from black and white), and one function that judges every picture, in [0, 1]; on the processor with
+two threads (one where there is one core), one after the other in one run. A few evaluations of each
+before, not counted, load libraries.
 
 *The example* is the usual recipe: Adam on the pixels, 300 steps, put back within [0, 1] after each,
 at the best of three rates, 0.01, 0.03 and 0.1, by the lowest loss that it came to, pair by pair.
