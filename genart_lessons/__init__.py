@@ -2,8 +2,9 @@
 
 Rooms, in their order of dependence (each imports only from those before it):
 ``runtime``, ``data``, ``proof``, ``derivation``, ``equations``, ``models``, ``training``,
-``ledger``, ``show``, ``explore``, ``launcher``. Nothing heavy is imported until a room is entered: ``import genart_lessons`` works
-with the standard library alone, because the launcher must start before anything is installed.
+``ledger``, ``show``, ``explore``, ``launcher``. Nothing heavy is imported until a room is entered:
+``import genart_lessons`` works with the standard library alone, because the launcher must start
+before anything is installed.
 """
 
 import importlib
