@@ -86,15 +86,16 @@ class Slow(nn.Module):
 
 def test_the_stylist_is_timed_and_judged(monkeypatch):
     monkeypatch.setattr(bench_style, "SIZE", 48)
-    same = bench_style.stylist_run(5.0, Slow(None), repeats=2)
-    grey = bench_style.stylist_run(5.0, Slow(torch.full((1, 3, 1, 1), 0.5)), repeats=2)
+    same = bench_style.stylist_run(5.0, 1.0, Slow(None), repeats=2)
+    grey = bench_style.stylist_run(5.0, 1.0, Slow(torch.full((1, 3, 1, 1), 0.5)), repeats=2)
     assert same["loss"] == pytest.approx(same["of"]) and grey["of"] == same["of"]
     assert grey["loss"] != pytest.approx(same["of"], rel=0.01)
     ticks = itertools.count(step=0.3)  # three pictures in 0.3 s are 0.1 s each
     monkeypatch.setattr(bench_style.time, "perf_counter", ticks.__next__)
-    for ours, ok in ((4.9, False), (5.1, True)):
-        found = bench_style.stylist_run(ours, Slow(None), repeats=3)
-        assert found["seconds"] == pytest.approx(0.1) and found["times"] == pytest.approx(10 * ours)
+    for adam, ok in ((4.9, False), (5.1, True)):
+        found = bench_style.stylist_run(adam, 2.0, Slow(None), repeats=3)
+        assert found["seconds"] == pytest.approx(0.1) and found["times"] == pytest.approx(10 * adam)
+        assert found["over_ours"] == pytest.approx(20)
         assert found["ok"] is ok
         assert ("✔ met" in bench_style.stylist_line(found)) is ok
 
@@ -112,7 +113,7 @@ def test_the_contents_and_styles_are_what_is_said():
 def test_the_command_runs_it_and_its_exit_code_says_if_all_is_met(capsys, monkeypatch):
     side = {"loss": 1.0, "seconds": 10.0, "rate": 0.03}
     ours = {"loss": 0.9, "seconds": 3.0, "evaluations": 40}
-    fast = {"seconds": 0.05, "times": 60.0, "loss": 2.0, "of": 7.0}
+    fast = {"seconds": 0.05, "times": 60.0, "over_ours": 30.0, "loss": 2.0, "of": 7.0}
     monkeypatch.setattr(bench_style, "_warm_up", lambda: None)
     for wrong, stylist_ok in itertools.product((None, "ihc", "retina", "hearts"), (True, False)):
 
@@ -123,7 +124,7 @@ def test_the_command_runs_it_and_its_exit_code_says_if_all_is_met(capsys, monkey
 
         monkeypatch.setattr(bench_style, "pair_run", compare)
         monkeypatch.setattr(bench_style, "stylist_run",
-                            lambda seconds, ok=stylist_ok: fast | {"ok": ok})  # fmt: skip
+                            lambda adam, ours, ok=stylist_ok: fast | {"ok": ok})  # fmt: skip
         code = bench.main(["--only", "style"])
         met = wrong in (None, "hearts")  # the hard pair is printed, not judged
         assert code == (0 if met and stylist_ok else 1)

@@ -340,7 +340,7 @@ def test_the_bench_works_without_a_browser(tmp_path):
     bench.save()
     assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".tex", ".md"}
     shown = bench._bundle()
-    assert "text/markdown" in shown and "holds" in shown["text/plain"]
+    assert "text/markdown" in shown and "all 5 links hold" in shown["text/plain"]
 
 
 def test_an_edited_field_is_a_checked_line():
