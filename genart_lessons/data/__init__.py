@@ -36,7 +36,8 @@ from genart_lessons.data.uploads import NotAPicture, own_picture
 
 __all__ = [
     "AbcCheck", "CHARACTERS", "Card", "Check", "Chorales", "DataMissing", "Digits", "Emoji",
-    "Icons", "NotAPicture", "Note", "NotMusic", "Photos", "Pictures", "Score", "Tunes", "card", "check",
-    "check_abc", "chorales", "decode", "digits", "emoji", "encode", "icons", "midi", "midi_texts",
-    "names", "own_picture", "patches", "photo", "photos", "quilt", "score", "score_of_grid", "spans", "tunes",
+    "Icons", "NotAPicture", "NotMusic", "Note", "Photos", "Pictures", "Score", "Tunes", "card",
+    "check", "check_abc", "chorales", "decode", "digits", "emoji", "encode", "icons", "midi",
+    "midi_texts", "names", "own_picture", "patches", "photo", "photos", "quilt", "score",
+    "score_of_grid", "spans", "tunes",
 ]  # fmt: skip
