@@ -447,7 +447,7 @@ WRONG = [
     ("1.4", lambda mu, sigma, x: x.argsort().argsort() / len(x), "its own x"),
     ("1.4", lambda mu, sigma, x: D.Normal(mu, sigma**2).cdf(x), "divided by σ²"),
     ("1.5", r"\log p_z(z)-\log\left|\frac{dx}{dz}\right|", "different"),
-    ("1.6", r"\log p_z(z)-\log|J|", "list of numbers"),
+    ("1.6", r"\log p_z(z)-\log|J|", "table of numbers"),
     ("1.6", lambda log_p_z, J: log_p_z - torch.logdet(J.mT @ J), "different"),
     ("1.7", lambda r, phi: r.mean(), "one number"),
     ("1.8", lambda u_1, u_2: torch.special.ndtri(u_1), "shape"),
