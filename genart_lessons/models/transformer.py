@@ -76,10 +76,16 @@ class Past:
         elif k.requires_grad:  # gradients bear no writing into what they need
             self.k, self.v = torch.cat([self.k, k], dim=2), torch.cat([self.v, v], dim=2)
         else:
-            end = len(self) + k.shape[2]
-            if self.room is None or not self.room.fits(len(self), end):
-                self.room = Room(self.k, self.v, max(32, 2 * end))
-            self.k, self.v = self.room.add(k, v)
+            return self.add_both(torch.stack([k, v], dim=1))
+        return self.k, self.v
+
+    def add_both(self, kv: Tensor) -> tuple[Tensor, Tensor]:
+        """``add`` for keys and values in one tensor (B, 2, H, t, d_k): one copy, where some are."""
+        assert self.k is not None and self.v is not None
+        end = self.k.shape[2] + kv.shape[3]
+        if self.room is None or not self.room.fits(end - kv.shape[3], end):
+            self.room = Room(self.k, self.v, max(32, 2 * end))
+        self.k, self.v = self.room.add(kv)
         return self.k, self.v
 
     def copy(self) -> Past:
@@ -102,19 +108,19 @@ class Room:
 
     def __init__(self, k: Tensor, v: Tensor, size: int):
         B, H, _, d_k = k.shape
-        self.k, self.v = k.new_empty(B, H, size, d_k), v.new_empty(B, H, size, d_k)
+        self.kv = k.new_empty(B, 2, H, size, d_k)
         self.filled = 0
-        self.add(k, v)
+        self.add(torch.stack([k, v], dim=1))
 
     def fits(self, seen: int, end: int) -> bool:
-        return seen == self.filled and end <= self.k.shape[2]
+        return seen == self.filled and end <= self.kv.shape[3]
 
-    def add(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        start, t = self.filled, k.shape[2]
+    def add(self, kv: Tensor) -> tuple[Tensor, ...]:
+        """All keys and all values, after those of (B, 2, H, t, d_k) have been written."""
+        start, t = self.filled, kv.shape[3]
         self.filled = end = start + t
-        self.k.narrow(2, start, t).copy_(k)
-        self.v.narrow(2, start, t).copy_(v)
-        return self.k.narrow(2, 0, end), self.v.narrow(2, 0, end)
+        self.kv.narrow(3, start, t).copy_(kv)
+        return self.kv.narrow(3, 0, end).unbind(1)
 
 
 @dataclass(frozen=True)
@@ -452,19 +458,29 @@ class GPT(nn.Module):
         """
         design, heads = self.design, self.blocks[0].attend.heads
         shape = (len(x), 3, heads, 1, x.shape[1] // heads)
+        turned = design.qk_norm or design.rotary
         for past, (norms, qkv, out, up, down) in zip(pasts, weights, strict=True):
-            h = norms[0](x)
-            q, k, v = F.linear(h, *qkv).view(shape).unbind(1)  # (B, H, 1, d_k) each
-            if design.qk_norm:
-                q, k = rms_norm(q), rms_norm(k)
-            if design.rotary:
-                q, k = rotated(q, None, len(past)), rotated(k, None, len(past))
-            h = fused_attention(q, *past.add(k, v))
-            x = x + F.linear(h.flatten(1), *out)
+            made = F.linear(norms[0](x), *qkv).view(shape)  # q, k, v: (B, H, 1, d_k) each
+            if turned:
+                q, k, v = made.unbind(1)
+                q, k = self._turned(q, k, len(past))
+                k, v = past.add(k, v)
+            else:
+                q, (k, v) = made[:, 0], past.add_both(made[:, 1:])
+            h = fused_attention(q, k, v)
+            x = F.linear(h.flatten(1), *out).add_(x)
             h = F.linear(norms[1](x), *up)
             h = F.relu(h).square() if design.squared_relu else F.gelu(h, approximate="tanh")
-            x = x + F.linear(h, *down)
+            x = F.linear(h, *down).add_(x)
         return x
+
+    def _turned(self, q: Tensor, k: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Queries and keys of place n as this design wants them, (B, H, 1, d_k)."""
+        if self.design.qk_norm:
+            q, k = rms_norm(q), rms_norm(k)
+        if self.design.rotary:
+            q, k = rotated(q, None, n), rotated(k, None, n)
+        return q, k
 
     def _embedded(self, seen: Tensor, n: int) -> Tensor:
         """The vectors (B, t, width) of all symbols seen (B, n + t) but the first n."""
