@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 from genart_lessons.derivation.world import DEFINED, DENSITY, FINITE, FUNCTION, RANDOM, REAL, World
-from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Token, tokens
+from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Tape, Token, tokens
 
 DEEPEST, MOST_DIGITS = 60, 40
 RELATIONS = {
@@ -105,37 +105,12 @@ def _subscript(found: list[Token], at: int) -> tuple[int, str]:
     return at + 1, _plain(found[at].text) if at < len(found) else ""
 
 
-class _Reader:
+class _Reader(Tape):
     def __init__(self, source: str, world: World):
-        self.source, self.world = source, world
-        words = [*world.words(), *_WORDS]
-        self.tokens = tokens(source, words)
-        self.at, self.depth, self.bars = 0, 0, 0
+        super().__init__(source, [*world.words(), *_WORDS])
+        self.world, self.depth, self.bars = world, 0, 0
         self.letters: list[str] = []  # bound by sums, products, integrals, expectations
         self.integrals: list[str] = []
-
-    # -- moving along ----------------------------------------------------------------------------
-    def peek(self, ahead: int = 0) -> str:
-        i = self.at + ahead
-        return self.tokens[i].text if 0 <= i < len(self.tokens) else ""
-
-    def place(self) -> int:
-        return self.tokens[self.at].place if self.at < len(self.tokens) else len(self.source)
-
-    def take(self) -> str:
-        text = self.peek()
-        self.at += 1
-        return text
-
-    def fail(self, message: str, place: int | None = None) -> LatexError:
-        return LatexError(message, self.source, self.place() if place is None else place)
-
-    def expect(self, wanted: str, start: int) -> None:
-        if not self.peek():
-            raise self.fail("this bracket is never closed", start)
-        if self.peek() != wanted:
-            raise self.fail(f"expected {wanted} and found {self.peek()}")
-        self.at += 1
 
     def node(self, op: str, *args: Any, start: int) -> Node:
         return Node(op, args, start, self.place())

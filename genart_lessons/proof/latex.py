@@ -16,7 +16,7 @@ import sympy
 
 from genart_lessons.proof.evaluate import as_number
 from genart_lessons.proof.indices import BRACKETS, STEP, same
-from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Token, tokens
+from genart_lessons.proof.spelling import FUNCTIONS, GREEK, LatexError, Tape, Token, tokens
 from genart_lessons.proof.tables import axes, has_steps, one_spelling, whole_sequence, with_step
 
 DEEPEST, LARGEST_POWER, MOST_DIGITS = 60, 100, 300
@@ -97,35 +97,11 @@ def _top_level(found: list[str]):
             yield i, text
 
 
-class _Parser:
+class _Parser(Tape):
     def __init__(self, source: str, names: dict[str, str], free_index: str):
-        self.source, self.names = source, names
-        self.tokens = tokens(source, names)
-        self.at, self.depth, self.open_bars = 0, 0, 0
+        super().__init__(source, names)
+        self.names, self.depth, self.open_bars = names, 0, 0
         self.bound = list(free_index)
-
-    # -- moving along ----------------------------------------------------------------------------
-    def peek(self, ahead: int = 0) -> str:
-        i = self.at + ahead
-        return self.tokens[i].text if i < len(self.tokens) else ""
-
-    def place(self) -> int:
-        return self.tokens[self.at].place if self.at < len(self.tokens) else len(self.source)
-
-    def take(self) -> str:
-        text = self.peek()
-        self.at += 1
-        return text
-
-    def fail(self, message: str, place: int | None = None) -> LatexError:
-        return LatexError(message, self.source, self.place() if place is None else place)
-
-    def expect(self, wanted: str, start: int) -> None:
-        if not self.peek():
-            raise self.fail("this bracket is never closed", start)
-        if self.peek() != wanted:
-            raise self.fail(f"expected {wanted[0]} and found {self.peek()}")
-        self.at += 1
 
     # -- grammar ---------------------------------------------------------------------------------
     def whole(self) -> sympy.Expr:

@@ -177,3 +177,32 @@ def _after_argument(found: list[Token], at: int) -> int:
         if level <= 0:
             return at
     return max(at, start + 1)
+
+
+class Tape:
+    """Tokens, and a place in them: what every reader of formulas moves along."""
+
+    def __init__(self, source: str, names: Iterable[str] = ()):
+        self.source, self.tokens, self.at = source, tokens(source, names), 0
+
+    def peek(self, ahead: int = 0) -> str:
+        i = self.at + ahead
+        return self.tokens[i].text if 0 <= i < len(self.tokens) else ""
+
+    def place(self) -> int:
+        return self.tokens[self.at].place if self.at < len(self.tokens) else len(self.source)
+
+    def take(self) -> str:
+        text = self.peek()
+        self.at += 1
+        return text
+
+    def fail(self, message: str, place: int | None = None) -> LatexError:
+        return LatexError(message, self.source, self.place() if place is None else place)
+
+    def expect(self, wanted: str, start: int) -> None:
+        if not self.peek():
+            raise self.fail("this bracket is never closed", start)
+        if self.peek() != wanted:
+            raise self.fail(f"expected {wanted[0]} and found {self.peek()}")
+        self.at += 1
