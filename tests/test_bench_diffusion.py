@@ -423,9 +423,9 @@ def test_the_command_runs_what_it_is_asked_and_its_exit_code_says_who_won(
     for example, plane_ok, code in ((10.0, True, 0), (5.0, True, 1), (10.0, False, 1)):
         asked = []
 
-        def compare(yard, seconds, seed, *, chain, example=example, asked=asked):
-            asked.append((seconds, seed, chain))
-            found = one(6.0, example, of_chain=1.0 if chain else None)
+        def compare(yard, seconds, seed, example=example, asked=asked):
+            asked.append((seconds, seed))
+            found = one(6.0, example)
             found["ours"] |= side | {"spread": 0.1, "chain": 6.0, "chain_per_second": 3.0}
             found["example"] |= side
             look = {"distance": example, "numbers": 651_041, "by": 10, "per_second": 10.0}
@@ -441,7 +441,7 @@ def test_the_command_runs_what_it_is_asked_and_its_exit_code_says_who_won(
         argv = ["--only", "diffusion", "--diffusion-seconds", "8", "--seed", "2"]
         assert bench.main(argv) == code
         said = capsys.readouterr().out
-        assert asked == [(8.0, 2, True), (8.0, 3, False), (8.0, 4, False)]
+        assert asked == [(8.0, 2), (8.0, 3), (8.0, 4)]
         assert ("✘ missed" in said) == (example == 5.0) and "floor" in said and "1000 steps" in said
     with pytest.raises(SystemExit):
         bench.main(["--diffusion-seconds", "0"])

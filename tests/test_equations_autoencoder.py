@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
-from points import arrays, reference, tensors
+from points import accepted, approx, arrays, reference, refused, tensors
 from scipy import integrate, linalg, optimize, special, stats
 from skimage.metrics import peak_signal_noise_ratio
 from sklearn.decomposition import PCA, sparse_encode
@@ -17,10 +17,6 @@ from genart_lessons.equations import find, of_chapter
 from genart_lessons.proof import judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def approx(want, rel=1e-9):
-    return pytest.approx(want, rel=rel, abs=1e-10)
 
 
 # -- candidates, in every form ---------------------------------------------------------------------
@@ -339,17 +335,12 @@ WRONG = {
 
 @pytest.mark.parametrize("id", RIGHT)
 def test_what_is_right_in_another_form_is_accepted(id):
-    for candidate in RIGHT[id]:
-        verdict = judge(find(id), candidate)
-        assert verdict.ok is True, (candidate, verdict)
+    accepted(id, RIGHT[id])
 
 
 @pytest.mark.parametrize("id", WRONG)
 def test_what_is_wrong_in_any_form_is_refused_and_not_for_being_unreadable(id):
-    for candidate in WRONG[id]:
-        verdict = judge(find(id), candidate)
-        assert verdict.ok is False, (candidate, verdict)
-        assert "cannot be read" not in verdict.sentence, (candidate, verdict)
+    refused(id, WRONG[id])
 
 
 # -- what can come back ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
-from points import arrays, reference, tensors
+from points import approx, arrays, reference, tensors
 from scipy import integrate, optimize, special, stats
 from scipy.spatial.distance import jensenshannon
 from torch import distributions as D
@@ -30,10 +30,6 @@ from genart_lessons.proof.draws import points, uniform
 from genart_lessons.proof.exact import _vanishes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def approx(want, rel=1e-9):
-    return pytest.approx(want, rel=rel, abs=1e-10)
 
 
 def ask(id: str, **given) -> np.ndarray:
