@@ -183,6 +183,22 @@ def test_waves_begin_at_the_start_and_stay_within_bounds():
     assert ratio == pytest.approx((0.5 * 16) ** style.Waves.POWER, rel=1e-4)
 
 
+def test_brightness_has_more_room_than_colour_as_in_the_photos():
+    photos = data.photos("train", size=64)
+    x = torch.stack([photos[name] for name in photos]).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(
+        torch.tensor(style.Waves.COLOURS), torch.corrcoef(x), atol=2e-3, rtol=0
+    )
+    waves = style.Waves(torch.rand(1, 3, 16, 16))
+    grey = torch.ones(1, 3, 16, 16)
+    tint = grey * torch.tensor([1.0, 0.0, -1.0])[:, None, None]
+    rooms = [float(waves.spread(x).norm() / x.norm()) for x in (grey, tint)]
+    assert rooms[0] > 1.3 * rooms[1]
+    fourth = torch.linalg.matrix_power(waves.mix, 4)
+    fourth = fourth / fourth[0, 0]
+    torch.testing.assert_close(fourth, torch.tensor(style.Waves.COLOURS), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_known_lowest_place_is_found(optimizer):
     goal = 0.1 + 0.8 * torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))

@@ -439,7 +439,7 @@ class GPT(nn.Module):
         pasts = [past.copy() for past in state.pasts] or [Past() for _ in self.blocks]
         weights = state.weights
         x = dropped(self.dropout, self._embedded(seen, n))  # (B, t, width)
-        if t == 1 and n and not (self.training or torch.is_grad_enabled()):
+        if t == 1 and n and self._plain(x):
             weights = weights or [_weights(block) for block in self.blocks]
             x = self._one(x[:, 0], pasts, weights)[:, None]
         else:
@@ -450,28 +450,33 @@ class GPT(nn.Module):
         logits = F.linear(x, self.embed.weight) if self.head is None else self.head(x)
         return logits, Cache(seen, pasts, weights)
 
-    def _one(self, x: Tensor, pasts: list[Past], weights: list[tuple]) -> Tensor:
-        """What all blocks make of one new place, (B, width): the very operations of ``Block``.
+    def _plain(self, x: Tensor) -> bool:
+        """Whether nothing but numbers is asked for: no gradients, no dropout, no other dtype."""
+        asked = self.training or torch.is_grad_enabled()
+        return not (asked or torch.is_autocast_enabled(x.device.type))
 
-        Only the calls of modules are left out. For a single symbol they take as long as the
-        products themselves, nine of them a block.
+    def _one(self, x: Tensor, pasts: list[Past], weights: list[tuple]) -> Tensor:
+        """What all blocks make of one new place, (B, width), written over x: as ``Block`` does.
+
+        The calls of modules are left out, which for a single symbol take as long as the products
+        themselves, nine of them a block; and sums are added up where they are, which spares copies.
         """
         design, heads = self.design, self.blocks[0].attend.heads
         shape = (len(x), 3, heads, 1, x.shape[1] // heads)
         turned = design.qk_norm or design.rotary
         for past, (norms, qkv, out, up, down) in zip(pasts, weights, strict=True):
-            made = F.linear(norms[0](x), *qkv).view(shape)  # q, k, v: (B, H, 1, d_k) each
+            made = _affine(norms[0](x), *qkv).view(shape)  # q, k, v: (B, H, 1, d_k) each
             if turned:
                 q, k, v = made.unbind(1)
                 q, k = self._turned(q, k, len(past))
                 k, v = past.add(k, v)
             else:
-                q, (k, v) = made[:, 0], past.add_both(made[:, 1:])
-            h = fused_attention(q, k, v)
-            x = F.linear(h.flatten(1), *out).add_(x)
-            h = F.linear(norms[1](x), *up)
+                q, (k, v) = made.select(1, 0), past.add_both(made.narrow(1, 1, 2))
+            h = F.scaled_dot_product_attention(q, k, v)
+            _add_affine(x, h.flatten(1), *out)
+            h = _affine(norms[1](x), *up)
             h = F.relu(h).square() if design.squared_relu else F.gelu(h, approximate="tanh")
-            x = F.linear(h, *down).add_(x)
+            _add_affine(x, h, *down)
         return x
 
     def _turned(self, q: Tensor, k: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -513,10 +518,22 @@ class GPT(nn.Module):
 
 
 def _weights(block: Block) -> tuple:
-    """What ``GPT._one`` needs of a block: looked up once a text, not once a symbol."""
+    """What ``GPT._one`` needs of a block: looked up and turned round once a text, not a symbol."""
     parts = (block.attend.qkv, block.attend.out, block.feed.up, block.feed.out)
     norms = (_norm(block.norm_attend), _norm(block.norm_feed))
-    return norms, *((part.weight, part.bias) for part in parts)
+    return norms, *((part.weight.t().contiguous(), part.bias) for part in parts)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x·W + b for x (B, n), W (n, m)."""
+    return x @ weight if bias is None else torch.addmm(bias, x, weight)
+
+
+def _add_affine(y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """y += x·W + b, in y's own place."""
+    if bias is not None:
+        y.add_(bias)
+    y.addmm_(x, weight)
 
 
 def _norm(part: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -524,7 +541,8 @@ def _norm(part: nn.Module) -> Callable[[Tensor], Tensor]:
     if isinstance(part, RMSNorm):
         return rms_norm
     gain, bias, eps = part.weight, part.bias, part.eps
-    return lambda x: torch.layer_norm(x, gain.shape, gain, bias, eps)
+    shape = gain.shape
+    return lambda x: torch.layer_norm(x, shape, gain, bias, eps)
 
 
 def _nothing(ids: Tensor) -> Cache:
