@@ -185,6 +185,24 @@ def test_the_same_seed_gives_the_same_samples_and_another_one_others(monkeypatch
 # -- the bars ------------------------------------------------------------------------------------
 
 
+def test_both_ways_to_draw_begin_at_the_same_points(monkeypatch):
+    starts = {"dpm2": [], "ddpm": []}
+
+    def walk(name):
+        def record(model, start, **options):
+            starts[name].append(start)
+            return start
+
+        return record
+
+    for name in starts:
+        monkeypatch.setattr(bench_diffusion.diffusion_samplers, name, walk(name))
+    for steps in (25, None):
+        bench_diffusion.drawn(None, 3, 300, steps)
+    dpm2, ddpm = (torch.cat(each) for each in starts.values())
+    assert len(dpm2) == 300 and torch.equal(dpm2, ddpm)
+
+
 def digits_for_samples(*given, **more):
     return bench_diffusion.pictures("train")[:200]
 
