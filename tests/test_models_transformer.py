@@ -290,6 +290,25 @@ def test_one_symbol_by_hand_is_what_the_blocks_make_of_it(point, monkeypatch):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("point", [{}, *POINTS], ids=lambda point: next(iter(point), "none"))
+def test_sums_in_their_own_place_write_over_no_weight_and_no_input(point):
+    model, ids = small(Design(**point)), some_ids(12)
+    before, given = {k: v.clone() for k, v in model.state_dict().items()}, ids.clone()
+    in_pieces(model, ids, [1] * 12)
+    assert torch.equal(ids, given)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@torch.no_grad()
+def test_under_autocast_single_symbols_go_through_the_blocks(monkeypatch):
+    model, ids = small(GPT2).float(), some_ids(6)
+    monkeypatch.setattr(GPT, "_one", lambda *given: pytest.fail("its sums are of one dtype"))
+    with torch.autocast("cpu", torch.bfloat16):
+        pieces, plain = in_pieces(model, ids, [1] * 6), model(ids)
+    torch.testing.assert_close(pieces.float(), plain.float(), atol=0.1, rtol=0.1)
+
+
+@torch.no_grad()
 def test_a_state_stays_as_it_is_and_may_branch_and_be_picked_from():
     model, ids = small(MODERN), some_ids(9)
     _, state = model.advance(ids[:, :5])
